@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import yaml
+import yaml  # type: ignore[import-untyped, unused-ignore]
 
 from schemas.errors import JinliuError, UnknownSchema
 
@@ -47,13 +47,14 @@ def register_extra(name: str, text: str) -> Schema:
     """Adds a user's own record schema. Its id depends on its Parsing Canonical Form only, so every process agrees."""
     if name in _fixed_ids():
         raise JinliuError(f"schema {name!r} is part of jinliu; give your record another name")
-    made = _made(name, text, EXTRA_ID_LEAST + int.from_bytes(hashlib.sha256(canonical(text)).digest()[:8], "big") % EXTRA_ID_LEAST)
+    hashed = int.from_bytes(hashlib.sha256(canonical(text)).digest()[:8], "big")
+    made = _made(name, text, EXTRA_ID_LEAST + hashed % EXTRA_ID_LEAST)
     present = _extra.get(name)
     if present is not None and canonical(present.text) != canonical(text):
         raise JinliuError(f"schema {name!r} is already registered with other fields")
     for other in _extra.values():
         if other.id == made.id and other.name != name:
-            raise JinliuError(f"schemas {other.name!r} and {name!r} have the same canonical form; name their records differently")
+            raise JinliuError(f"schemas {other.name!r} and {name!r} are the same; give their records different names")
     _extra[name] = made
     return made
 

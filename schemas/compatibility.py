@@ -1,6 +1,6 @@
 """Whether a schema reads what an earlier one wrote: the `avro` package's rules for schema resolution.
 
-Committed versions lie in schemas/history/<name>/<version>.avsc; the newest must read each of them (BACKWARD_TRANSITIVE).
+Committed versions lie in schemas/history/<name>/<version>.avsc; the newest must read all of them (BACKWARD_TRANSITIVE).
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ HISTORY = Path(__file__).with_name("history")
 
 
 def check(name: str, reader: str, writers: dict[str, str]) -> None:
-    """Raises IncompatibleSchema, naming the version and the place, unless `reader` reads what each of `writers` wrote."""
+    """Raises IncompatibleSchema, naming version and place, unless `reader` reads what each of `writers` wrote."""
     new = _parsed(reader)
     for version, text in writers.items():
-        result = ReaderWriterCompatibilityChecker().get_compatibility(new, _parsed(text))
+        checker = ReaderWriterCompatibilityChecker()  # type: ignore[no-untyped-call]
+        result = checker.get_compatibility(new, _parsed(text))
         if result.compatibility is not SchemaCompatibilityType.compatible:
             where = ", ".join(sorted(result.locations)) or "/"
             why = "; ".join(sorted(result.messages)) or "it is not compatible"

@@ -1,7 +1,8 @@
 """Record batches to NumPy columns: one generated kernel walks record framing, Confluent header and datum in one pass.
 
-Only wanted columns are stored; everything else is skipped, yet validated. The kernel proves its reads by padding: between
-two checks against the end of a record it moves by at most ten bytes a field, and the buffer is longer by more than that.
+Only wanted columns are stored; everything else is skipped, yet validated. The kernel's reads are safe by padding:
+between two checks against the end of a record it moves by at most ten bytes a field and the union before it, and the
+buffer is longer by more than that.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ LEAST_RECORD = 7  # bytes of a record without key, value and headers
 MOST_BROKEN = 4_096  # rows given for a batch whose bytes cannot hold the records it claims
 
 Array = npt.NDArray[Any]
-_WIDTHS: dict[str, str] = {"long": "c64", "double": "c64", "text": "c64", "int": "c32", "word": "c16", "enum": "c8", "boolean": "c8"}
+_STORES: dict[str, str] = {
+    "long": "c64", "double": "c64", "text": "c64", "int": "c32", "word": "c16", "enum": "c8", "boolean": "c8",
+    "fixed": "fixed",
+}  # fmt: skip
 _DTYPES: dict[str, Any] = {"double": np.float64, "boolean": np.bool_}
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """Where the kernel stores one column: `store` is an arena, `row` its row there; `present` the row of `<field>?` or -1."""
+    """Where the kernel stores a column: `row` of the arena `store`; `present` is the row of `<field>?` in c8, or -1."""
 
     field: Field
     store: str
@@ -78,7 +82,7 @@ class Rows:
     def raw(self, row: int) -> tuple[bytes | None, bytes | None, int]:
         """Key, value and wall ms of the record in a row, whole.
 
-        Where the framing of a batch broke, the first such row has the rest of the batch as its value, later ones have none.
+        Where the framing of a batch broke, the first such row has the rest of the batch as its value, later ones none.
         """
         timestamp, place = int(self.timestamp[row]), int(self._place[row])
         if place == -1:
@@ -96,7 +100,7 @@ class Decoder:
 
     records: record name -> schema id, their order gives the kind codes. vocabularies: string field -> known words; its
     column is then an int16 code, -1 where unknown. columns: record name -> wanted fields (None, or a record not named:
-    all). A nullable field has a companion `<field>?`. Raises UnsupportedSchema, KeyError never.
+    all). A nullable field has a companion `<field>?` bool. Raises UnknownSchema, UnsupportedSchema.
     """
 
     def __init__(
@@ -132,7 +136,9 @@ class Decoder:
             raise UnsupportedSchema("a decoder needs at least one record type, and a schema id of its own for each")
         for name in columns:
             if name not in records:
-                raise UnsupportedSchema(f"columns are wanted of record {name!r}, which is not among {', '.join(records)}")
+                raise UnsupportedSchema(
+                    f"columns of record {name!r} are wanted, which is not among {', '.join(records)}"
+                )
         known = {field: checked(field, words) for field, words in vocabularies.items()}
         words = {field: i for i, field in enumerate(known)}
         used = dict.fromkeys(("c64", "c32", "c16", "c8", "fixed"), 0)
@@ -140,7 +146,7 @@ class Decoder:
             _plan(name, records[name], layout.fields(parsed[name]), columns.get(name), words, used) for name in records
         ]
         self._used = used
-        self._padding = PADDING + 16 * max(len(plan.fields) for plan in self._plans)
+        self._padding = PADDING + 20 * max(len(plan.fields) for plan in self._plans)
         self._tables: WordTables = word_tables([known[field] for field in words])
         self._ids = np.array([plan.id for plan in self._plans], np.int64)
         self._ids.flags.writeable = False
@@ -154,7 +160,10 @@ class Decoder:
         return tuple(plan.name for plan in self._plans)
 
     def decode(self, batches: Iterable[RawBatch], start_offset: int = 0) -> Rows:
-        """The records of data batches from `start_offset` on; control batches are passed over. Never raises on hostile bytes."""
+        """The records of data batches from `start_offset` on; control batches are passed over.
+
+        Never raises, whatever the bytes: what cannot be read is a row of a negative kind.
+        """
         buffer, table, limit = self._gather(batches)
         stride = ((limit + 63) // 64 | 1) * 64  # an odd number of 64: columns must not all fall into one cache set
         used = self._used
@@ -224,13 +233,14 @@ def _plan(
     for field in fields:
         if wanted is not None and field.name not in wanted and f"{field.name}?" not in wanted:
             continue
-        store = "fixed" if field.type == "fixed" else _WIDTHS[_stored(field, words)]
+        store = _STORES[_stored(field, words)]
         row, used[store] = used[store], used[store] + (field.size if store == "fixed" else 1)
         present = -1
         if field.nullable:
             present, used["c8"] = used["c8"], used["c8"] + 1
         columns[field.name] = Column(field, store, row, present)
-    return Plan(name, number, fields, columns, {f.name: words[f.name] for f in fields if f.type == "string" and f.name in words})
+    looked_up = {f.name: words[f.name] for f in fields if f.type == "string" and f.name in words}
+    return Plan(name, number, fields, columns, looked_up)
 
 
 def _stored(field: Field, words: Mapping[str, int]) -> str:
@@ -250,7 +260,9 @@ def _views(plan: Plan) -> list[tuple[str, int, int, Any, int]]:
     return views
 
 
-def _slices(views: list[tuple[str, int, int, Any, int]], arenas: tuple[Array, ...], count: int, stride: int) -> dict[str, Array]:
+def _slices(
+    views: list[tuple[str, int, int, Any, int]], arenas: tuple[Array, ...], count: int, stride: int
+) -> dict[str, Array]:
     columns: dict[str, Array] = {}
     for name, arena, row, dtype, size in views:
         if arena == 4:

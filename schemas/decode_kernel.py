@@ -148,7 +148,7 @@ nb.int64(
 
 
 def source(plans: Sequence[Plan]) -> str:
-    """Python source of the kernel. Schema ids and vocabularies are its arguments, so one compilation serves all of them."""
+    """Python source of the kernel. Schema ids and vocabularies are arguments, so one compilation serves all of them."""
     count = len(plans)
     prologue = [f"n{k} = zero\nid{k} = ids[{k}]" for k in range(count)]
     for v in sorted({v for plan in plans for v in plan.words.values()}):
@@ -166,7 +166,8 @@ def source(plans: Sequence[Plan]) -> str:
 def _branch(k: int, plan: Plan) -> str:
     """Decodes a record of type k; a bad one leaves its entry to be overwritten by the next."""
     datum = "\n".join(_field(k, field, plan) for field in plan.fields)
-    end = f"if bad == 0 and p == value_end:\n    index[{k}, n{k}] = row\n    n{k} += 1\n    code = np.int64({k})\nelse:\n    code = np.int64(-3)"
+    end = f"if bad == 0 and p == value_end:\n    index[{k}, n{k}] = row\n    n{k} += 1\n    code = np.int64({k})\n"
+    end += "else:\n    code = np.int64(-3)"
     return f"{'if' if k == 0 else 'elif'} number == id{k}:\n{indent(datum, '    ')}\n{indent(end, '    ')}"
 
 

@@ -15,8 +15,9 @@ from schemas.layout import Field
 from schemas.vocabulary import Snippets, checked, snippets
 
 Array = npt.NDArray[Any]
+Bytes = npt.NDArray[np.uint8]
 SLACK = 64  # bytes behind the last record that the kernel may scribble on
-_FRAMING = 5 + 1 + 1 + 5 + 5 + 5 + 5 + 1  # length, attributes, time, offset, key and value length, Confluent header, headers
+_FRAMING = 5 + 1 + 1 + 5 + 5 + 5 + 5 + 1  # length, attributes, time, offset, key length, value length, id, headers
 _DTYPES: dict[str, Any] = {
     "long": np.int64, "int": np.int32, "enum": np.int8, "boolean": np.bool_, "double": np.float64, "string": np.int16,
     "fixed": np.uint8,
@@ -42,9 +43,9 @@ class Encoder:
     """Encodes rows of one record type.
 
     vocabularies: string field -> words that its int16 codes name (a nullable string without one can only be null).
-    key: the field written as the record's key, a long as 8 bytes big-endian (Kafka's LongSerializer) or a string as UTF-8.
-    Columns: long int64, int int32, enum int8, boolean bool, double float64, string int16, fixed uint8[n, size]; a nullable
-    field has a companion `<field>?` bool, and may be left out with it (all null). Raises UnsupportedSchema.
+    key: the field written as the record's key, a long as 8 bytes big-endian (Kafka's LongSerializer) or a string.
+    Columns: long int64, int int32, enum int8, boolean bool, double float64, string int16, fixed uint8[n, size]; a
+    nullable field has a companion `<field>?` bool, and may be left out with it (all null). Raises UnsupportedSchema.
     """
 
     def __init__(self, name: str, schema_id: int, vocabularies: Mapping[str, Sequence[str]] | None, key: str) -> None:
@@ -86,16 +87,15 @@ class Encoder:
         """Bytes of buffer that n rows need at most, slack included."""
         return n * self._most + SLACK
 
-    def into(self, buf: npt.NDArray[np.uint8], pos: int, columns: Mapping[str, Array], lo: int, hi: int, delta: int) -> int:
-        """Appends rows lo..hi as v2 records from `pos`, offset deltas from `delta`, and returns the position behind them.
+    def into(self, buf: Bytes, pos: int, columns: Mapping[str, Array], lo: int, hi: int, delta: int) -> int:
+        """Appends rows lo..hi as v2 records from `pos`, offset deltas from `delta`; returns the position behind them.
 
-        buf: writable contiguous uint8 with at least size_bound(hi - lo) bytes from pos; what follows the returned position
-        may be scribbled on. Raises EncodeError naming the field and row that cannot be written.
+        buf: writable contiguous uint8 with at least size_bound(hi - lo) bytes from pos; what follows the returned
+        position may be scribbled on. Raises EncodeError naming the field and row that cannot be written.
         """
-        if not 0 <= pos <= len(buf) - self.size_bound(hi - lo):
-            raise EncodeError(
-                f"{self.name}: rows {lo}..{hi} may take {self.size_bound(hi - lo)} bytes, the buffer has {len(buf) - pos} from {pos}"
-            )
+        need = self.size_bound(hi - lo)
+        if not 0 <= pos <= len(buf) - need:
+            raise EncodeError(f"{self.name}: rows {lo}..{hi} may take {need} bytes; {len(buf)} from {pos} are too few")
         if not 0 <= delta <= 0x7FFFFFFF - (hi - lo):
             raise EncodeError(f"{self.name}: offset delta {delta} does not fit a record batch")
         return self._run(buf, pos, self._arguments(columns, lo, hi), lo, hi, delta, True)
@@ -105,9 +105,7 @@ class Encoder:
         buf = np.empty(self.size_bound(hi - lo), np.uint8)
         return buf[: self._run(buf, 0, self._arguments(columns, lo, hi), lo, hi, 0, False)].tobytes()
 
-    def _run(
-        self, buf: npt.NDArray[np.uint8], pos: int, arguments: Sequence[Array], lo: int, hi: int, delta: int, framed: bool
-    ) -> int:
+    def _run(self, buf: Bytes, pos: int, arguments: Sequence[Array], lo: int, hi: int, delta: int, framed: bool) -> int:
         words = self._snippets
         end: int = self._kernel(
             buf, pos, lo, hi, delta, framed, self._header, words.pool, words.at, words.size, words.head, *arguments
@@ -128,9 +126,10 @@ class Encoder:
             if field.nullable:
                 present = columns.get(f"{name}?")
                 if present is None and values is None:
-                    present, values = np.zeros(hi, np.bool_), np.zeros((hi, field.size) if field.size else hi, _DTYPES[field.type])
+                    present = np.zeros(hi, np.bool_)
+                    values = np.zeros((hi, field.size) if field.size else hi, _DTYPES[field.type])
                 elif present is None or values is None:
-                    raise EncodeError(f"{self.name}.{name}: a nullable field needs both columns {name!r} and {name + '?'!r}")
+                    raise EncodeError(f"{self.name}: of {name!r} and {name + '?'!r} both columns are needed, or none")
                 arguments.append(self._column(field, values, hi))
                 arguments.append(self._checked(f"{name}?", present, np.bool_, 1, hi).view(np.uint8))
                 continue
@@ -147,9 +146,9 @@ class Encoder:
         return array if view is None else array.view(view)
 
     def _checked(self, name: str, array: Array, dtype: Any, dimensions: int, hi: int) -> Array:
-        """The array as the kernel's signature wants it: exact dtype, C-contiguous, and writable (else numba compiles anew)."""
+        """The array as the kernel's signature wants it: exact dtype, C-contiguous, writable (else the call fails)."""
         if array.ndim != dimensions or len(array) < hi:
-            raise EncodeError(f"{self.name}.{name}: shape {array.shape} does not hold {hi} rows in {dimensions} dimension(s)")
+            raise EncodeError(f"{self.name}.{name}: shape {array.shape} is not {dimensions}-dimensional with {hi} rows")
         if array.dtype != dtype:
             if not np.can_cast(array.dtype, dtype, "safe"):
                 raise EncodeError(f"{self.name}.{name}: a column of {array.dtype} is not {np.dtype(dtype)}")

@@ -1,4 +1,4 @@
-"""The source of an encoder's kernel: `schemas.encode` says what it does, this module spells it out for one record type."""
+"""The source of an encoder's kernel: `schemas.encode` says what it does, this module spells it out for one record."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ _TYPES = {
 
 
 def source(plan: Plan) -> str:
-    """Python source of the kernel. It returns the position behind the rows, or -1 - (row * fields + field) of a bad value."""
+    """Python source of the kernel: it returns the position behind the rows, or -1 - (row * fields + field) of a fault."""
     arguments: list[str] = []
     types: list[str] = []
     for j, field in enumerate(plan.fields):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class JinliuError(Exception):
-    """Something a user can act on: the message says what is wrong, where, and what to do. The CLI prints it as one line."""
+    """Something a user can act on: the message says what is wrong, where, what to do. The CLI prints it as one line."""
 
 
 class UnsupportedSchema(JinliuError):

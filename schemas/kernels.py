@@ -1,7 +1,7 @@
 """Generated numba kernels, kept on disk so that every process after the first loads machine code instead of compiling.
 
-numba keys its own cache by the path and time stamp of the source file, therefore a generated source is written once to a
-file named by its content and never touched again.
+numba keys its own cache by the path and time stamp of the source file, so a generated source is written once to a file
+named by its content and never touched again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _lock = threading.Lock()
 
 
 def cache_dir() -> Path:
-    """The directory of generated kernels: JINLIU_CACHE, else `jinliu` in the platform's user cache; `/kernels` below it."""
+    """The directory of generated kernels: `kernels` below JINLIU_CACHE, else below `jinliu` in the user's cache."""
     chosen = os.environ.get("JINLIU_CACHE")
     if chosen:
         return Path(chosen).expanduser() / "kernels"
@@ -39,8 +39,8 @@ def cache_dir() -> Path:
 def compiled(source: str, entry: str) -> Callable[..., Any]:
     """The function `entry` of the Python module `source`, imported from the kernel cache.
 
-    `source` decorates it with `numba.njit(..., cache=True)` and an explicit signature, so that importing it compiles it,
-    or loads what an earlier process compiled. Processes may ask for the same kernel at the same time.
+    `source` decorates it with `numba.njit(..., cache=True)` and an explicit signature, so that importing compiles it or
+    loads what an earlier process compiled. Processes may ask for the same kernel at the same time.
     """
     key = _key(source)
     with _lock:

@@ -24,7 +24,7 @@ class Field:
 
 
 def fields(parsed: Mapping[str, Any]) -> tuple[Field, ...]:
-    """The fields of a parsed record schema in wire order; raises UnsupportedSchema naming the first that cannot be a column."""
+    """The fields of a parsed record in wire order; raises UnsupportedSchema naming one that cannot be a column."""
     if parsed.get("type") != "record":
         raise UnsupportedSchema(f"schema {parsed.get('name')!r} is a {parsed.get('type')!r}, not a record")
     named: dict[str, Mapping[str, Any]] = {}

@@ -11,8 +11,7 @@ from typing import Any
 
 import numba as nb
 import numpy as np
-from llvmlite import ir
-from numba.core.imputils import impl_ret_untracked
+from llvmlite import ir  # type: ignore[import-untyped, unused-ignore]
 from numba.extending import intrinsic
 
 if sys.byteorder != "little":  # pragma: no cover
@@ -26,19 +25,17 @@ def _pointer(context: Any, builder: Any, array_type: Any, array: Any, index: Any
     return builder.bitcast(builder.gep(data, [index]), ir.IntType(bits).as_pointer())
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load64(typing_context: Any, array: Any, index: Any) -> Any:
+def _load64(typing_context: Any, array: Any, index: Any) -> Any:
     """Eight bytes of the uint8 array from `index` as little-endian uint64."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         pointer = _pointer(context, builder, signature.args[0], arguments[0], arguments[1], 64)
-        return impl_ret_untracked(context, builder, signature.return_type, builder.load(pointer, align=1))
+        return builder.load(pointer, align=1)
 
     return nb.uint64(array, nb.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def load8(typing_context: Any, array: Any, index: Any) -> Any:
+def _load8(typing_context: Any, array: Any, index: Any) -> Any:
     """The byte of the uint8 array at `index` as uint64."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -48,8 +45,7 @@ def load8(typing_context: Any, array: Any, index: Any) -> Any:
     return nb.uint64(array, nb.int64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def store64(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
+def _store64(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Writes uint64 `value` little-endian to eight bytes of the uint8 array from `index`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -60,8 +56,7 @@ def store64(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     return nb.void(array, nb.int64, nb.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def store8(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
+def _store8(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     """Writes the low byte of uint64 `value` to the uint8 array at `index`."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -72,8 +67,7 @@ def store8(typing_context: Any, array: Any, index: Any, value: Any) -> Any:
     return nb.void(array, nb.int64, nb.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def trailing_zeros(typing_context: Any, value: Any) -> Any:
+def _trailing_zeros(typing_context: Any, value: Any) -> Any:
     """Number of zero bits below the lowest one bit of a uint64; 64 for 0."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -82,8 +76,7 @@ def trailing_zeros(typing_context: Any, value: Any) -> Any:
     return nb.int64(nb.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def leading_zeros(typing_context: Any, value: Any) -> Any:
+def _leading_zeros(typing_context: Any, value: Any) -> Any:
     """Number of zero bits above the highest one bit of a uint64; 64 for 0."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -92,8 +85,7 @@ def leading_zeros(typing_context: Any, value: Any) -> Any:
     return nb.int64(nb.uint64), generate
 
 
-@intrinsic  # type: ignore[untyped-decorator]
-def byte_swapped(typing_context: Any, value: Any) -> Any:
+def _byte_swapped(typing_context: Any, value: Any) -> Any:
     """The uint64 with its bytes in reverse order."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
@@ -101,6 +93,15 @@ def byte_swapped(typing_context: Any, value: Any) -> Any:
 
     return nb.uint64(nb.uint64), generate
 
+
+# Any: numba's stubs describe the call with the typing context, the kernels call without it.
+load64: Any = intrinsic(_load64)
+load8: Any = intrinsic(_load8)
+store64: Any = intrinsic(_store64)
+store8: Any = intrinsic(_store8)
+trailing_zeros: Any = intrinsic(_trailing_zeros)
+leading_zeros: Any = intrinsic(_leading_zeros)
+byte_swapped: Any = intrinsic(_byte_swapped)
 
 _inlined = nb.njit(nogil=True, forceinline=True)
 _called = nb.njit(nogil=True)
@@ -112,7 +113,7 @@ _SEVEN = np.uint64(7)
 _128 = np.uint64(128)
 
 
-@_called  # type: ignore[untyped-decorator]
+@_called
 def _long_varint(b, p):  # type: ignore[no-untyped-def]
     """A varint of nine or ten bytes. bad is 1 when it is longer or does not fit 64 bits."""
     value = np.uint64(0)
@@ -126,7 +127,7 @@ def _long_varint(b, p):  # type: ignore[no-untyped-def]
     return np.uint64(0), p + 10, np.int64(1)
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def varint(b, p):  # type: ignore[no-untyped-def]
     """Zigzag varint at p: (int64 value, next position, bad). Reads at most ten bytes; padded encodings are accepted."""
     x = load64(b, p)
@@ -145,19 +146,19 @@ def varint(b, p):  # type: ignore[no-untyped-def]
     return np.int64(x >> _ONE) ^ -np.int64(x & _ONE), p + size, np.int64(0)
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def varint_size(z):  # type: ignore[no-untyped-def]
     """Bytes that the zigzagged uint64 takes as a varint: ceil(bits / 7), at least 1."""
     return (70 - leading_zeros(z | _ONE)) // 7
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def zigzag(v):  # type: ignore[no-untyped-def]
     """int64 to its zigzag uint64: 0, -1, 1, -2 become 0, 1, 2, 3."""
     return np.uint64((v << 1) ^ (v >> 63))
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def put_varint(b, p, z):  # type: ignore[no-untyped-def]
     """Writes the zigzagged uint64 as a varint at p and returns the next position; may scribble on up to ten bytes."""
     if z < _128:
@@ -178,7 +179,7 @@ def put_varint(b, p, z):  # type: ignore[no-untyped-def]
     return p + size
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def copy(target, p, source, q, n):  # type: ignore[no-untyped-def]
     """Copies n bytes by eights; reads and writes up to seven bytes more. Returns p + n."""
     for i in range(0, n, 8):
@@ -186,7 +187,7 @@ def copy(target, p, source, q, n):  # type: ignore[no-untyped-def]
     return p + n
 
 
-@_called  # type: ignore[untyped-decorator]
+@_called
 def move(b, source, target, n):  # type: ignore[no-untyped-def]
     """Moves n bytes within b; the ranges may overlap."""
     if target < source:
@@ -197,7 +198,7 @@ def move(b, source, target, n):  # type: ignore[no-untyped-def]
             store8(b, target + i, load8(b, source + i))
 
 
-@_called  # type: ignore[untyped-decorator]
+@_called
 def utf8(b, p, n):  # type: ignore[no-untyped-def]
     """1 if the n bytes at p are well-formed UTF-8 (RFC 3629: no overlong forms, no surrogates), else 0."""
     end = p + n
@@ -226,7 +227,7 @@ def utf8(b, p, n):  # type: ignore[no-untyped-def]
     return 1
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def ends(b, p, n):  # type: ignore[no-untyped-def]
     """The first and the last eight of n bytes at p; all of them twice when they are fewer than eight."""
     first = load64(b, p)
@@ -236,7 +237,7 @@ def ends(b, p, n):  # type: ignore[no-untyped-def]
     return first, first
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def spread(first, last, n):  # type: ignore[no-untyped-def]
     """Hash of a word from its two ends and its length."""
     h = (first ^ np.uint64(n)) * np.uint64(0x9E3779B97F4A7C15)
@@ -244,15 +245,15 @@ def spread(first, last, n):  # type: ignore[no-untyped-def]
     return h ^ (h >> np.uint64(32))
 
 
-@_called  # type: ignore[untyped-decorator]
+@_called
 def _same(b, p, pool, q, n):  # type: ignore[no-untyped-def]
-    for i in range(n):
+    for i in range(n):  # noqa: SIM110  (numba knows no generator expressions)
         if load8(b, p + i) != load8(pool, q + i):
             return False
     return True
 
 
-@_inlined  # type: ignore[untyped-decorator]
+@_inlined
 def lookup(b, p, n, base, mask, slots, words, pool):  # type: ignore[no-untyped-def]
     """Code of the n bytes at p in the table whose slots begin at `base`, else -1. Layout: `schemas.vocabulary`."""
     first, last = ends(b, p, n)
@@ -261,7 +262,7 @@ def lookup(b, p, n, base, mask, slots, words, pool):  # type: ignore[no-untyped-
         word = np.int64(slots[base + slot])
         if word < 0:
             return np.int64(-1)
-        if words[word, 0] == first and words[word, 1] == last and np.int64(words[word, 2]) == n:
-            if n <= 16 or _same(b, p, pool, np.int64(words[word, 3]), n):
-                return np.int64(words[word, 4])
+        alike = words[word, 0] == first and words[word, 1] == last and np.int64(words[word, 2]) == n
+        if alike and (n <= 16 or _same(b, p, pool, np.int64(words[word, 3]), n)):
+            return np.int64(words[word, 4])
         slot = (slot + 1) & mask

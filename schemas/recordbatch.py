@@ -35,7 +35,17 @@ _EMPTY: npt.NDArray[np.uint8] = np.frombuffer(b"", np.uint8)
 class RawBatch:
     """One batch as it lies in the log. Decompression waits for `payload`, so skipped batches cost nothing."""
 
-    __slots__ = ("_body", "_payload", "attributes", "base_offset", "count", "first_ts", "last_offset", "max_ts", "producer_id")
+    __slots__ = (
+        "_body",
+        "_payload",
+        "attributes",
+        "base_offset",
+        "count",
+        "first_ts",
+        "last_offset",
+        "max_ts",
+        "producer_id",
+    )
 
     def __init__(self, header: tuple[int, ...], body: memoryview) -> None:
         self.base_offset, _, _, _, _, self.attributes, last_delta = header[:7]
@@ -72,7 +82,7 @@ class RawBatch:
 
     @property
     def payload(self) -> npt.NDArray[np.uint8]:
-        """The records section, uncompressed, read-only uint8. Empty if it cannot be decompressed: its records are then bad."""
+        """The records section, uncompressed, read-only uint8; empty if it cannot be: its records are then bad."""
         if self._payload is None:
             if self.codec == NONE:
                 array: npt.NDArray[np.uint8] = np.frombuffer(self._body, np.uint8)
@@ -94,7 +104,7 @@ def split(data: Buffer) -> Iterator[RawBatch]:
     while position + HEADER_SIZE <= end:
         header = HEADER.unpack_from(view, position)
         if header[3] != 2:
-            raise CorruptBatch(f"record batch at offset {header[0]} has format {header[3]}; only format 2 (Kafka 0.11) is read")
+            raise CorruptBatch(f"record batch at offset {header[0]} has format {header[3]}; only 2 is read")
         stop = position + BEHIND_LENGTH + header[1]
         if header[1] < HEADER_SIZE - BEHIND_LENGTH or min(header[0], header[6], header[12]) < 0:
             raise CorruptBatch(f"record batch at offset {header[0]} has an impossible header")
@@ -145,7 +155,8 @@ def _compressed(codec: int, data: memoryview) -> bytes:
     if codec == SNAPPY:
         return _xerial_compressed(data)
     if codec == LZ4:
-        compressor = cramjam.lz4.Compressor(level=0, content_checksum=False, block_linked=False)  # Kafka refuses linked blocks
+        # Kafka's own reader refuses linked blocks.
+        compressor = cramjam.lz4.Compressor(level=0, content_checksum=False, block_linked=False)
         compressor.compress(data)
         return bytes(compressor.finish())
     if codec == ZSTD:
@@ -170,7 +181,7 @@ def _decompressed(codec: int, data: memoryview) -> Any:
 
 
 def _xerial_compressed(data: memoryview) -> bytes:
-    """Snappy in the framing of xerial's snappy-java, which Kafka's own clients write: header, then int32 size and block."""
+    """Snappy in the framing of snappy-java, which Kafka's own clients write: a header, then int32 size and block."""
     out = bytearray(_XERIAL_HEADER)
     for start in range(0, len(data), _XERIAL_BLOCK):
         block = bytes(cramjam.snappy.compress_raw(data[start : start + _XERIAL_BLOCK]))

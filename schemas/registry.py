@@ -1,4 +1,4 @@
-"""Client of a Confluent-compatible schema registry: registers every schema under its record's name, and asks for its id."""
+"""Client of a Confluent-compatible schema registry: registers every schema under its record's name, learns its id."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MOST_ANSWER = 1 << 20
 def register_all(url: str, schemas: Iterable[Schema]) -> dict[str, int]:
     """Schema name to the id that the registry at `url` gave it. Registering a schema again gives the same id.
 
-    The subject is the record's full name (RecordNameStrategy), its compatibility BACKWARD_TRANSITIVE. Raises RegistryError.
+    The subject is the record's full name (RecordNameStrategy), compatibility BACKWARD_TRANSITIVE. Raises RegistryError.
     """
     base = _checked(url)
     assigned: dict[str, int] = {}
@@ -44,9 +44,8 @@ def _checked(url: str) -> str:
 
 
 def _ask(base: str, method: str, path: str, body: dict[str, str]) -> dict[str, object]:
-    request = urllib.request.Request(
-        base + path, json.dumps(body).encode(), {"Content-Type": _TYPE, "Accept": f"{_TYPE}, application/json"}, method=method
-    )
+    headers = {"Content-Type": _TYPE, "Accept": f"{_TYPE}, application/json"}
+    request = urllib.request.Request(base + path, json.dumps(body).encode(), headers, method=method)
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT_S) as response:
             answer = json.loads(response.read(_MOST_ANSWER))
@@ -54,7 +53,9 @@ def _ask(base: str, method: str, path: str, body: dict[str, str]) -> dict[str, o
         with error:
             detail = error.read(2_000).decode(errors="replace")
         if error.code == _INCOMPATIBLE:
-            raise RegistryError(f"the schema registry at {base} holds an incompatible version ({path}): {detail}") from error
+            raise RegistryError(
+                f"the schema registry at {base} has an incompatible version ({path}): {detail}"
+            ) from error
         raise RegistryError(f"the schema registry at {base} refused {method} {path}: {error.code} {detail}") from error
     except (OSError, ValueError) as error:
         raise RegistryError(f"the schema registry at {base} gave no answer to {method} {path}: {error}") from error

@@ -32,7 +32,7 @@ class WordTables:
 
 @dataclass(frozen=True, slots=True)
 class Snippets:
-    """Pre-encoded Avro strings: snippet i is pool[at[i] : at[i] + size[i]], its first head[i] bytes the length prefix."""
+    """Pre-encoded Avro strings: snippet i is pool[at[i] : at[i] + size[i]]; its first head[i] bytes are the length."""
 
     pool: npt.NDArray[np.uint8]
     at: npt.NDArray[np.int64]
@@ -46,7 +46,7 @@ def checked(field: str, words: Sequence[str]) -> tuple[str, ...]:
     if len(set(known)) != len(known):
         raise UnsupportedSchema(f"vocabulary of field {field!r} names a word twice")
     if len(known) > MAX_WORDS:
-        raise UnsupportedSchema(f"vocabulary of field {field!r} has {len(known)} words; at most {MAX_WORDS} are possible")
+        raise UnsupportedSchema(f"vocabulary of field {field!r} has {len(known)} words; at most {MAX_WORDS} fit")
     return known
 
 

@@ -44,7 +44,7 @@ def decode(data: bytes | None, ids: Mapping[str, int] | None = None) -> tuple[st
     stream.seek(_HEADER.size)
     try:
         value = fastavro.schemaless_reader(stream, _parsed(catalog.schema(name).text), None)
-    except Exception as error:  # hostile bytes raise almost anything: EOFError, IndexError, UnicodeDecodeError, StopIteration
+    except Exception as error:  # hostile bytes raise almost anything, from EOFError to UnicodeDecodeError
         raise WireError(f"the datum is no {name!r} record: {error!r}") from error
     if stream.read(1) or not isinstance(value, dict):
         raise WireError(f"bytes are left behind the {name!r} record")
