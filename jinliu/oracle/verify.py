@@ -1,0 +1,232 @@
+"""The proof: recompute every closed window of every metric from the raw topics and compare it with what the metric topics hold."""
+
+import json
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jinliu.oracle import found, spans
+from jinliu.oracle.accept import NOBODY, Rules
+from jinliu.oracle.compare import Key, Verdict, compare
+from jinliu.oracle.contract import BANKS, MAX_SEQ_JUMP, TOPICS
+from jinliu.oracle.errors import OracleError
+from jinliu.oracle.log import KafkaLog, Log
+from jinliu.oracle.partition import Judged, Task, judge_all, workshop
+from jinliu.oracle.proof import Institution, Proof
+from schemas import catalog
+from streams import metrics as bundled
+from streams.metric import Metric
+from streams.rows import avro
+
+if TYPE_CHECKING:
+    from topologies import Topology
+
+DEFAULT_WINDOWS = ("day",)
+STATUS_FIELDS = ("window_end", "status", "missing")
+OPEN_STATUS = "PROVISIONAL"
+ACCOUNTING = "accounting"
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a proof is. stage: "reading" (records of the raw topics) or "proving" (metrics)."""
+
+    stage: str
+    done: int
+    total: int
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def verify(
+    broker: str,
+    prefix: str,
+    topology: "Topology",
+    on_progress: OnProgress | None = None,
+    *,
+    registry: str | None = None,
+    metrics: Mapping[str, Metric] | None = None,
+    log: Log | None = None,
+) -> Verdict:
+    """Prove the metric topics of a run.
+
+    registry: URL of the schema registry the run used, if any. metrics: by name, all bundled ones by default. log: another log than the
+    broker's, for tests. Raises OracleError where the log cannot be judged.
+    """
+    chosen = dict(bundled.load() if metrics is None else metrics)
+    tell = on_progress or (lambda progress: None)
+    reader = log or KafkaLog(broker, prefix)
+    try:
+        with workshop() as directory:
+            run = found.run(reader)
+            tasks = _tasks(reader, topology, run, chosen, catalog.ids(registry), directory)
+            remote = (broker, prefix) if log is None else None
+            judged = judge_all(tasks, reader, remote, lambda done, of: tell(Progress("reading", done, of)))
+            verdict = Verdict(records=sum(part.records for part in judged))
+            _prove(verdict, reader, topology, run, chosen, judged, directory, tell)
+            return verdict
+    finally:
+        if log is None:
+            reader.close()
+
+
+def windows_of(metric: Metric, windows: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+    """The windows a metric is computed over in a topology."""
+    return tuple(windows.get(metric.name, ()) or metric.windows or DEFAULT_WINDOWS)
+
+
+def rules_of(topic: str, topology: "Topology", run: Mapping[str, Any], windows: Iterable[str]) -> Rules:
+    """By what a topic's records are judged in a run."""
+    spec, scale = TOPICS[topic], topology.scale
+    places = {institution.id: i for i, institution in enumerate(topology.institutions)}
+    known = {BANKS: frozenset(topology.banks)}
+    return Rules(
+        topic=topic,
+        record=spec.record,
+        shards=scale.shards,
+        roster=tuple(run["roster"][topic]),
+        start_ms=run["start"],
+        end_ms=run["end"],
+        tick_ms=scale.tick_ms,
+        lateness_ms=scale.lateness_ticks * scale.tick_ms,
+        patience_ms=scale.patience_ticks * scale.tick_ms,
+        max_seq_jump=MAX_SEQ_JUMP,
+        persons=topology.population,
+        words={name: known.get(words, frozenset(places)) for name, words in spec.words.items()},
+        ranges=dict(spec.ranges),
+        person=spec.person,
+        institution=spec.institution,
+        places=places,
+        windows=tuple(dict.fromkeys(windows)),
+    )
+
+
+def _tasks(
+    log: Log, topology: "Topology", run: Mapping[str, Any], metrics: Mapping[str, Metric], ids: Mapping[str, int], directory: Path
+) -> list[Task]:
+    """One task a partition of every topic that a metric reads."""
+    sql = " ".join(metric.proof for metric in metrics.values())
+    words = frozenset(re.findall(r"[a-z_]+", sql.lower()))
+    tasks = []
+    for topic in _topics(metrics):
+        reading = [metric for metric in metrics.values() if topic in metric.topics()]
+        rules = rules_of(topic, topology, run, (name for metric in reading for name in windows_of(metric, topology.windows)))
+        schemas = {name: (ids[name], catalog.schema(name).text) for name in (rules.record, "tick")}
+        extents = log.extents(topic)
+        if len(extents) != rules.shards:
+            raise OracleError(f"topic {topic} has {len(extents)} partitions; topology {topology.name} has {rules.shards} shards")
+        for shard, (_, end) in extents.items():
+            tasks.append(Task(rules, shard, end, schemas, words, directory / f"{topic}-{shard}.parquet"))
+    return tasks
+
+
+def _topics(metrics: Mapping[str, Metric]) -> list[str]:
+    topics = sorted({topic for metric in metrics.values() for topic in metric.topics()})
+    for topic in topics:
+        if topic not in TOPICS:
+            raise OracleError(f"the proof knows no event topic {topic!r}; it knows {', '.join(TOPICS)}")
+    return topics
+
+
+def _prove(
+    verdict: Verdict,
+    log: Log,
+    topology: "Topology",
+    run: Mapping[str, Any],
+    metrics: Mapping[str, Metric],
+    judged: Sequence[Judged],
+    directory: Path,
+    tell: OnProgress,
+) -> None:
+    """Compare every metric, one after the other."""
+    files = {topic: [part.path for part in judged if part.topic == topic] for topic in _topics(metrics)}
+    scale = topology.scale
+    proof = Proof(files, _institutions(topology), (scale.person_weight, scale.weight, scale.shards), directory)
+    try:
+        for number, metric in enumerate(metrics.values()):
+            tell(Progress("proving", number, len(metrics)))
+            if metric.rollups:
+                expected = _expected(proof, metric, topology, run, judged)
+            elif metric.name == ACCOUNTING:
+                expected = _accounting(metric, judged)
+            else:
+                continue
+            compare(verdict, metric.name, metric.key, expected, _found(log, metric, expected))
+        tell(Progress("proving", len(metrics), len(metrics)))
+    finally:
+        proof.close()
+
+
+def _expected(
+    proof: Proof, metric: Metric, topology: "Topology", run: Mapping[str, Any], judged: Sequence[Judged]
+) -> dict[Key, dict[str, Any]]:
+    """The rows of all closed windows of a metric, with status and missing."""
+    out: dict[Key, dict[str, Any]] = {}
+    for name in windows_of(metric, topology.windows):
+        closed = closed_windows(metric, name, run, judged)
+        for row in proof.rows(metric.name, metric.proof, name):
+            completed = closed.get(row.get("window_start"))
+            if completed is None:
+                continue
+            row |= {"window": name, **completed}
+            key = _key(metric, row)
+            if key in out:
+                raise OracleError(f"the proof of metric {metric.name!r} gives two rows for {key}")
+            out[key] = row
+    return out
+
+
+def closed_windows(metric: Metric, name: str, run: Mapping[str, Any], judged: Sequence[Judged]) -> dict[Any, dict[str, Any]]:
+    """Window start -> window_end, status and missing, of the windows that every shard of every topic of the metric has closed."""
+    parts = [part for part in judged if part.topic in metric.topics()]
+    out = {}
+    for window in spans.over(name, run["start"], run["end"]):
+        if all(window.start in part.closed[name] for part in parts):
+            lost = [counts for part in parts if (counts := part.closed[name][window.start])]
+            missing = sum(sum(counts.values()) for counts in lost)
+            out[window.start] = {"window_end": window.end, "status": "INCOMPLETE" if lost else "FINAL", "missing": missing}
+    return out
+
+
+def _accounting(metric: Metric, judged: Sequence[Judged]) -> dict[Key, dict[str, Any]]:
+    """The rows of `metrics.accounting`: what became of the records of each topic, shard and source."""
+    out = {}
+    for part in judged:
+        for source, ledger in part.ledgers.items():
+            received = ledger.folded + ledger.late + ledger.duplicate + ledger.dead
+            if source == NOBODY and not received:
+                continue
+            row = {"topic": part.topic, "shard": part.shard, "source": source, "received": received} | {
+                name: getattr(ledger, name) for name in ledger.__slots__
+            }
+            out[_key(metric, row)] = row
+    return out
+
+
+def _found(log: Log, metric: Metric, expected: Mapping[Key, Any]) -> dict[Key, dict[str, Any]]:
+    """The rows on the metric's topic that are closed, or that should be."""
+    out = {}
+    for row in found.rows(log, f"metrics.{metric.name}", avro(metric.name, metric.row)):
+        key = _key(metric, row)
+        if row.get("status") != OPEN_STATUS or key in expected:
+            out[key] = row
+    return out
+
+
+def _key(metric: Metric, row: Mapping[str, Any]) -> Key:
+    try:
+        return tuple(row[name] for name in metric.key)
+    except KeyError as error:
+        raise OracleError(f"metric {metric.name!r}: a row has no key field {error}: {json.dumps(dict(row), default=str)}") from error
+
+
+def _institutions(topology: "Topology") -> list[Institution]:
+    return [Institution(item.id, _ms(item.certified), index) for index, item in enumerate(topology.institutions)]
+
+
+def _ms(day: date | None) -> int | None:
+    return None if day is None else int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()) * 1000
