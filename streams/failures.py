@@ -1,0 +1,54 @@
+"""What ends a worker. Each says what happened, where, and what to do."""
+
+from __future__ import annotations
+
+from schemas.errors import JinliuError
+
+FOLD_EXIT_CODE = 70
+"""Exit code (EX_SOFTWARE) of a worker that met an event it could not fold, or a log it could not follow."""
+
+
+class WorkerFailure(JinliuError):
+    """The worker cannot go on; nothing was skipped, and what it had committed stands."""
+
+
+class FoldFailed(WorkerFailure):
+    """A fold raised: the worker ends and the chunk stays unfolded."""
+
+    def __init__(self, topic: str, partition: int, first: int, last: int, cause: BaseException) -> None:
+        super().__init__(
+            f"folding {topic}/{partition} failed at offsets {first}..{last}: {type(cause).__name__}: {cause}. "
+            "Nothing was skipped: repair the cause and start the worker again."
+        )
+        self.topic, self.partition, self.first, self.last = topic, partition, first, last
+
+
+class RecordsDeleted(WorkerFailure):
+    """The log begins behind the offset a shard has to go on at."""
+
+    def __init__(self, topic: str, partition: int, wanted: int, earliest: int) -> None:
+        super().__init__(
+            f"{topic}/{partition} begins at offset {earliest}, but the shard goes on at {wanted}: records were deleted "
+            "before they were folded. Raise the topic's retention and run again under a new prefix."
+        )
+
+
+class ShardStuck(WorkerFailure):
+    """A shard made no headway over several takeovers."""
+
+    def __init__(self, topic: str, partition: int, upto: int, times: int, cause: object) -> None:
+        super().__init__(
+            f"{topic}/{partition} made no headway at offset {upto} after {times} attempts: {cause}. "
+            "Look at the broker's log, then start the worker again."
+        )
+
+
+class RunMismatch(JinliuError):
+    """The topics hold a run of another topology."""
+
+
+class MissingTopic(WorkerFailure):
+    """A topic the engine needs is not there."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(f"topic {topic} does not exist: create the topics of the run before starting a worker.")

@@ -1,0 +1,76 @@
+"""The run record: which run the topics hold, and whether it is this worker's topology."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from schemas import wire
+from schemas.errors import JinliuError
+from streams.failures import MissingTopic, RunMismatch
+from streams.transaction import Partition, Reader, TransactionLost
+
+if TYPE_CHECKING:
+    import threading
+    from collections.abc import Mapping
+
+    from streams.options import Options
+
+log = structlog.get_logger("streams.runrecord")
+
+POLL_S = 0.5
+SAY_EVERY_S = 10.0
+
+
+class Interrupted(JinliuError):
+    """The worker was stopped before the run began."""
+
+
+def wait_for_run(options: Options, stop: threading.Event | None = None) -> Mapping[str, Any]:
+    """The run record of topic `runs`, as a mapping of its Avro fields; waits until one is there.
+
+    Raises:
+        RunMismatch: its digest is not the topology's.
+        Interrupted: `stop` was set meanwhile.
+    """
+    topic = options.topic("runs")
+    said_s = -SAY_EVERY_S
+    while True:
+        try:
+            run = _newest(options, topic)
+        except (MissingTopic, TransactionLost) as error:
+            run, reason = None, str(error)
+        else:
+            reason = f"topic {topic} is empty"
+        if run is not None:
+            _check(run, options)
+            return run
+        if time.monotonic() - said_s >= SAY_EVERY_S:
+            said_s = time.monotonic()
+            log.info("waiting for the run record", topic=topic, reason=reason)
+        if stop is None:
+            time.sleep(POLL_S)
+        elif stop.wait(POLL_S):
+            raise Interrupted("stopped while waiting for the run record")
+
+
+def _newest(options: Options, topic: str) -> Mapping[str, Any] | None:
+    newest = None
+    with Reader(options.broker, options.group) as reader:
+        where = Partition(topic, 0)
+        for batch in reader.read(where, *reader.bounds(where)):
+            for message in batch:
+                if message.value() is not None:
+                    name, record = wire.decode(message.value())
+                    newest = record if name == "run" else newest
+    return newest
+
+
+def _check(run: Mapping[str, Any], options: Options) -> None:
+    if run["digest"] != options.topology.digest:
+        raise RunMismatch(
+            f"the run {run['run']} was opened with topology {run['topology']!r} (digest {run['digest'][:12]}), this worker has "
+            f"{options.topology.name!r} (digest {options.topology.digest[:12]}): start it with the same topology, or use another prefix."
+        )
