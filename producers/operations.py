@@ -1,0 +1,107 @@
+"""What institutions do beside payments: revenue and research by month, proposals, decisions, releases, certification."""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from producers import releases
+from producers.philox import seed_word, stream, words
+
+if TYPE_CHECKING:
+    from producers.economy import Economy
+
+DAY_MS = 86_400_000
+KINDS = ("REVENUE", "RESEARCH_SPEND", "PROPOSAL", "DECISION", "RELEASE", "CERTIFICATION")
+_OPENS_MS = 9 * 3_600_000
+_OFFICE_MS = 8 * 3_600_000
+
+
+class Operations:
+    """The operations one source tells; an institution's index in the topology modulo shards is its shard."""
+
+    def __init__(self, economy: Economy, source: str) -> None:
+        topology = economy.topology
+        self._economy = economy
+        self._told = next(s.institutions for s in topology.sources if s.name == source)
+        self._codes = {institution.id: n for n, institution in enumerate(topology.institutions)}
+        self._banks = {bank: b for b, bank in enumerate(topology.banks)}
+        self._channel = {"alipay": 0, "wechat-pay": 1, "unionpay": 2}
+        self._known: tuple[int, list[releases.Step]] = (0, [])
+
+    def _steps(self, days: int) -> list[releases.Step]:
+        """Steps of this source's institutions over the first `days` days."""
+        if days > self._known[0]:
+            start = self._economy.start_ms // DAY_MS
+            found = releases.steps(self._economy.topology, self._economy.seed, start, start + days)
+            self._known = (days, [s for s in found if s.institution in self._told])
+        return self._known[1]
+
+    def rows(self, shard: int, start_ms: int, end_ms: int) -> dict[str, NDArray[Any]]:
+        """Columns of the operations in [start_ms, end_ms), in time order; without source and seq."""
+        shards = self._economy.topology.scale.shards
+        mine = [name for name in self._told if self._codes[name] % shards == shard]
+        found: list[tuple[int, int, int, int | None, int | None]] = []
+        first, last = start_ms // DAY_MS, -(-end_ms // DAY_MS)
+        for step in self._steps(max(1, last - self._economy.start_ms // DAY_MS)):
+            if step.institution in mine and first <= step.day < last:
+                at = step.day * DAY_MS + self._time_of_day(step.institution, step.day, step.kind)
+                found.append((at, self._codes[step.institution], KINDS.index(step.kind), None, step.days))
+        for name in mine:
+            found += self._months(name, first, last)
+        found = sorted((row for row in found if start_ms <= row[0] < end_ms), key=lambda row: row[:3])
+        columns = list(zip(*found, strict=True)) if found else [(), (), (), (), ()]
+        amounts, days = columns[3], columns[4]
+        return {
+            "event_time": np.array(columns[0], dtype=np.int64),
+            "institution": np.array(columns[1], dtype=np.int16),
+            "kind": np.array(columns[2], dtype=np.int8),
+            "amount_fen": np.array([a or 0 for a in amounts], dtype=np.int64),
+            "amount_fen?": np.array([a is not None for a in amounts], dtype=np.bool_),
+            "days": np.array([d or 0 for d in days], dtype=np.int32),
+            "days?": np.array([d is not None for d in days], dtype=np.bool_),
+        }
+
+    def _time_of_day(self, institution: str, day: int, kind: str) -> int:
+        """A moment of the working day, of the institution's own stream."""
+        zero = np.uint64(0)
+        key = np.uint64(stream("operations", institution, kind))
+        word = int(words(np.uint64(seed_word(self._economy.seed)), key, np.uint64(day), zero, zero, zero)[0])
+        return _OPENS_MS + ((word * _OFFICE_MS) >> 64)
+
+    def _months(self, name: str, first: int, last: int) -> list[tuple[int, int, int, int | None, int | None]]:
+        """REVENUE and RESEARCH_SPEND, told on the last day of each month that ends in the epoch days [first, last)."""
+        rows: list[tuple[int, int, int, int | None, int | None]] = []
+        for day in range(first, last):
+            today = date(1970, 1, 1) + timedelta(days=day)
+            if (today + timedelta(days=1)).day != 1:
+                continue
+            revenue = self._revenue_fen(name, today)
+            research = round(revenue * self._research_share(name, today.year))
+            at = day * DAY_MS + _OPENS_MS + _OFFICE_MS
+            rows.append((at, self._codes[name], KINDS.index("REVENUE"), revenue, None))
+            rows.append((at + 1, self._codes[name], KINDS.index("RESEARCH_SPEND"), research, None))
+        return rows
+
+    def _revenue_fen(self, name: str, today: date) -> int:
+        """A bank's revenue goes by its size and the days of the month; a platform's by the payments it carried."""
+        figures = self._economy.figures
+        if name in self._banks:
+            size = figures.bank_size.get(name, figures.bank_size["other"])
+            return round(figures.research.bank_revenue_yuan_a_year * 100 * size * today.day / 365)
+        begin = today.toordinal() - self._economy.first.toordinal() - today.day + 1
+        carried = sum(
+            float(self._economy.amount_fen(d)[self._channel[name]]) for d in range(max(0, begin), begin + today.day)
+        )
+        return round(carried * figures.research.platform_fee)
+
+    def _research_share(self, name: str, year: int) -> float:
+        """Research spend over revenue."""
+        research = self._economy.figures.research
+        if name not in self._banks:
+            return research.platform_share
+        years = sorted(research.share)
+        return research.share[min(max(year, years[0]), years[-1])]
