@@ -1,0 +1,163 @@
+"""What must agree between the parts of a world."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from topologies.allowed import meant
+from topologies.citation import WORDS, covering, numbers
+from topologies.levers import ms
+from topologies.validation import Finding
+from topologies.windows import DAY_MS, union_of
+
+if TYPE_CHECKING:
+    from topologies.model import Topology
+
+RESERVED_LEVERS = ("horizon",)
+
+
+def findings(topology: Topology) -> list[Finding]:
+    """Everything that does not agree."""
+    checks: tuple[Callable[[Topology], Iterator[Finding]], ...] = (
+        _spans, _weights, _windows, _names, _institutions, _sources, _levers, _banks, _figures,
+    )
+    return [finding for check in checks for finding in check(topology)]
+
+
+def _day(time_ms: int) -> str:
+    moment = datetime.fromtimestamp(time_ms / 1000, UTC)
+    return f"{moment:%Y-%m-%d}" if time_ms % DAY_MS == 0 else f"{moment:%Y-%m-%d %H:%M:%S}"
+
+
+def _era(topology: Topology) -> str:
+    return f"{_day(topology.era.start_ms)} to {topology.era.last}"
+
+
+def _spans(topology: Topology) -> Iterator[Finding]:
+    era, span, tick_ms = topology.era, topology.span, topology.scale.tick_ms
+    for name, part in (("era", era), ("span", span)):
+        if part.end_ms <= part.start_ms:
+            yield Finding((name, "to"), f"{part.last} is not allowed", f"a date or time after {part.first}")
+    if span.start_ms < era.start_ms:
+        yield Finding((("span", "from")), f"{span.first} lies outside the era", f"a date from {_era(topology)}")
+    if span.end_ms > era.end_ms:
+        yield Finding((("span", "to")), f"{span.last} lies outside the era", f"a date from {_era(topology)}")
+    for key, time_ms in (("from", span.start_ms), ("to", span.end_ms)):
+        if time_ms % tick_ms:
+            yield Finding(("span", key), f"{_day(time_ms)} is not the start of a tick", f"a whole number of ticks ({topology.scale.tick})")
+
+
+def _weights(topology: Topology) -> Iterator[Finding]:
+    scale = topology.scale
+    if scale.rare_weight > scale.weight:
+        yield Finding(("scale", "rare_weight"), f"{scale.rare_weight} is not allowed", f"at most the weight, {scale.weight}")
+    if topology.population < scale.shards:
+        most = topology.economy.adults // scale.shards
+        yield Finding(("scale", "person_weight"), f"{scale.person_weight} leaves shards without people", f"at most {most}")
+
+
+def _windows(topology: Topology) -> Iterator[Finding]:
+    tick = topology.scale.tick
+    for metric, names in topology.windows.items():
+        for n, name in enumerate(names):
+            loc = ("windows", metric, n)
+            if not union_of(name, tick):
+                yield Finding(loc, f"{name} is not a union of ticks", f"windows of whole ticks ({tick})")
+            elif name in names[:n]:
+                yield Finding(loc, f"{name} stands twice", "each window once")
+            elif not union_of(name, names[0]):
+                yield Finding(loc, f"{name} is not a union of {names[0]}", f"the finest window first, then unions of it, not {name}")
+
+
+def _twice(names: Sequence[str]) -> Iterator[int]:
+    return (n for n, name in enumerate(names) if name in names[:n])
+
+
+def _names(topology: Topology) -> Iterator[Finding]:
+    lists: tuple[tuple[str, str, Sequence[str]], ...] = (
+        ("institutions", "id", [institution.id for institution in topology.institutions]),
+        ("sources", "name", [source.name for source in topology.sources]),
+        ("scenes", "", topology.scenes),
+        ("segments", "", topology.segments),
+    )
+    for part, key, names in lists:
+        for n in _twice(names):
+            yield Finding((part, n, key) if key else (part, n), f"{names[n]} stands twice", f"each {key or 'name'} once")
+    for part, names, known in (
+        ("scenes", topology.scenes, list(topology.economy.scenes)),
+        ("segments", topology.segments, list(topology.economy.segments)),
+    ):
+        for n, name in enumerate(names):
+            if name not in known:
+                yield Finding((part, n), f"{name} has no figures in economy.{part}{meant(name, known)}", ", ".join(known))
+
+
+def _inside(topology: Topology, day: date) -> bool:
+    return topology.era.start_ms <= ms(day) < topology.era.end_ms
+
+
+def _institutions(topology: Topology) -> Iterator[Finding]:
+    for n, institution in enumerate(topology.institutions):
+        if institution.certified is not None and not _inside(topology, institution.certified):
+            yield Finding(("institutions", n, "certified"), f"{institution.certified} lies outside the era", f"a date from {_era(topology)}")
+    if not topology.banks:
+        yield Finding(("institutions",), "has no bank", "at least one institution of a kind ending in -bank")
+
+
+def _sources(topology: Topology) -> Iterator[Finding]:
+    known = list(topology.institution)
+    teller: dict[str, str] = {}
+    for n, source in enumerate(topology.sources):
+        for k in _twice(source.topics):
+            yield Finding(("sources", n, "topics", k), f"{source.topics[k]} stands twice", "each topic once")
+        for k, name in enumerate(source.institutions):
+            loc = ("sources", n, "institutions", k)
+            if name not in known:
+                yield Finding(loc, f"no institution {name!r}{meant(name, known)}", "the ids under institutions")
+            elif name in teller:
+                yield Finding(loc, f"{name} is told by {teller[name]} already", "each institution in one source, once")
+            teller.setdefault(name, source.name)
+
+
+def _levers(topology: Topology) -> Iterator[Finding]:
+    for name, lever in topology.levers.items():
+        if name in RESERVED_LEVERS:
+            yield Finding(("levers", name), f"{name} is what the clock calls its own record", "another name")
+        for n, decision in enumerate(lever.decisions):
+            if not _inside(topology, decision.effective):
+                loc = ("levers", name, "decisions", n, "effective")
+                yield Finding(loc, f"{decision.effective} lies outside the era", f"a date from {_era(topology)}")
+
+
+def _banks(topology: Topology) -> Iterator[Finding]:
+    known = [*topology.banks, "other"]
+    for name in topology.economy.bank_size:
+        if name not in known:
+            yield Finding(("economy", "bank_size", name), f"no bank {name!r}{meant(name, known)}", "ids of banks, and other")
+
+
+def _figures(topology: Topology) -> Iterator[Finding]:
+    used = set()
+    bare: dict[str, int] = {}
+    for path, _ in numbers(topology._cited_data(), ""):
+        key = covering(path, topology.figures)
+        used.add(key)
+        if key is None:
+            bare[path] = bare.get(path, 0) + 1
+    for path in bare:
+        loc = path.split(".")
+        if loc[0] == "institutions":
+            index = next(n for n, institution in enumerate(topology.institutions) if institution.id == loc[1])
+            yield Finding((loc[0], index, *loc[2:]), "cites nothing", f"under figures, `{path}:` with {WORDS}")
+        else:
+            yield Finding(tuple(loc), "cites nothing", f"under figures, `{path}:` (or a beginning of it) with {WORDS}")
+    for key in topology.figures:
+        if key not in used:
+            yield Finding(("figures", key), "covers no figure", "the path of a number of scale, institutions or economy")
+
+
+def last_day(topology: Topology) -> date:
+    """The last day the era holds, wholly or in part."""
+    return datetime.fromtimestamp(topology.era.end_ms / 1000, UTC).date() - timedelta(days=0 if topology.era.end_ms % DAY_MS else 1)
