@@ -1,0 +1,74 @@
+"""What a rollup can sum: count, total, largest, smallest, histogram, distinct. All of them merge.
+
+Every measure may be restricted by `where` (column -> symbol or tuple of symbols, ANDed) and, if it counts or adds, spread over one
+more column by `by`. Values are int64; a sum that would leave int64 raises SumOverflow, it never wraps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from streams.errors import DefinitionError
+
+Symbol: TypeAlias = str | bool
+Where: TypeAlias = Mapping[str, "Symbol | tuple[Symbol, ...]"]
+
+COUNT, TOTAL, LARGEST, SMALLEST, HISTOGRAM, DISTINCT = "count", "total", "largest", "smallest", "histogram", "distinct"
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One measure of a rollup; made by the functions below."""
+
+    kind: str
+    column: str | None = None
+    times: str | None = None
+    by: str | None = None
+    edges: tuple[int, ...] = ()
+    where: Where = field(default_factory=dict)
+
+    def columns(self) -> tuple[str, ...]:
+        """Event columns it reads."""
+        named = (self.column, self.times, self.by, *self.where)
+        return tuple(dict.fromkeys(name for name in named if name is not None))
+
+
+def count(*, by: str | None = None, where: Where | None = None) -> Measure:
+    """Number of events."""
+    return Measure(COUNT, by=by, where=where or {})
+
+
+def total(column: str, *, times: str | None = None, by: str | None = None, where: Where | None = None) -> Measure:
+    """Sum of a column, multiplied event by event with another when `times` is given (such as `weight`)."""
+    return Measure(TOTAL, column, times, by, where=where or {})
+
+
+def largest(column: str, *, where: Where | None = None) -> Measure:
+    """Greatest value of a column."""
+    return Measure(LARGEST, column, where=where or {})
+
+
+def smallest(column: str, *, where: Where | None = None) -> Measure:
+    """Least value of a column."""
+    return Measure(SMALLEST, column, where=where or {})
+
+
+def histogram(column: str, edges: Sequence[int], *, times: str | None = None, where: Where | None = None) -> Measure:
+    """Counts (or sums of `times`) of a column's values in bins.
+
+    edges: ascending integers e[0..k-1]. Bin 0 holds values below e[0], bin j values in [e[j-1], e[j]), bin k values from e[k-1] up.
+    """
+    edges = tuple(edges)
+    if not edges or any(low >= high for low, high in zip(edges, edges[1:], strict=False)):
+        raise DefinitionError(f"histogram of {column!r}: edges must be ascending integers, at least one")
+    return Measure(HISTOGRAM, column, times, edges=edges, where=where or {})
+
+
+def distinct(column: str, *, where: Where | None = None) -> Measure:
+    """Number of distinct person ids, exact, by a bitmap over the shard's people (id // shards within a shard).
+
+    People of different shards are different, so counts of shards add up.
+    """
+    return Measure(DISTINCT, column, where=where or {})

@@ -1,0 +1,148 @@
+"""A metric as its author sees it: rollups, a row class, and how rows derive from merged rollups. Nothing of Kafka."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from streams.errors import DefinitionError, SumOverflow
+from streams.measures import Symbol
+from streams.rollup import Layout, Rollup
+from streams.rows import Row
+
+Int64 = npt.NDArray[np.int64]
+SUM_MAX = 9.2e18
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The window a row is derived for: name, start (inclusive) and end (exclusive) in UTC ms."""
+
+    name: str
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a derivation may know of the topology.
+
+    weight: real payments an event stands for as a rule, person_weight: real people a person stands for. people: persons simulated.
+    certified: institution id -> date of its interface's certification, None when never. banks, institutions: ids in code order.
+    """
+
+    weight: int
+    person_weight: int
+    shards: int
+    people: int
+    banks: tuple[str, ...]
+    institutions: tuple[str, ...]
+    certified: Mapping[str, date | None]
+
+
+class Folded:
+    """One rollup of one window, summed over all shards. `folded["measure"]` is int64 of shape keys (+ `by` symbols or bins)."""
+
+    def __init__(self, layout: Layout, row: Int64) -> None:
+        self._layout, self._row = layout, row
+
+    def __getitem__(self, measure: str) -> Int64:
+        return self._layout.view(self._row, measure)
+
+    def symbols(self, column: str) -> tuple[Symbol, ...]:
+        """Symbols of a key or `by` column, in the order of the array's axis."""
+        symbols = self._layout.columns[column].symbols
+        assert symbols is not None, column
+        return symbols
+
+    def code(self, column: str, symbol: Symbol) -> int:
+        """Place of a symbol on its axis."""
+        return self.symbols(column).index(symbol)
+
+
+class Merged(Mapping[str, Folded]):
+    """All rollups of a metric for one window, by name, and the world they were folded in."""
+
+    def __init__(self, world: World, folded: Mapping[str, Folded]) -> None:
+        self.world, self._folded = world, folded
+
+    def __getitem__(self, name: str) -> Folded:
+        return self._folded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._folded)
+
+    def __len__(self) -> int:
+        return len(self._folded)
+
+
+Derive = Callable[[Window, Merged], Iterator[Row]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metric:
+    """A metric topic `metrics.<name>`.
+
+    row: a dataclass derived from `streams.rows.Row`. key: fields that name a row, and the topic's key. derive: yields rows without their
+    window and status, which the merge fills in; deterministic, and doubles computed from integers the row also holds. proof: SQL over the
+    accepted events that returns one row per final row with the fields of `row` except status, revision, missing and window_end;
+    `{window}` is the window's name, `{w}` the column with its start. claims: ids of rows of claims.yaml it helps to measure.
+    windows: used when the topology names none for this metric (else its default). A metric without rollups is written by the engine itself.
+    """
+
+    name: str
+    row: type[Any]
+    key: tuple[str, ...]
+    rollups: tuple[Rollup, ...] = ()
+    derive: Derive | None = None
+    proof: str = ""
+    claims: tuple[str, ...] = ()
+    windows: tuple[str, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        names = [rollup.name for rollup in self.rollups]
+        if len(set(names)) != len(names):
+            raise DefinitionError(f"metric {self.name!r}: two rollups have one name")
+        if bool(self.rollups) != (self.derive is not None):
+            raise DefinitionError(f"metric {self.name!r}: rollups and derive go together")
+        fields = getattr(self.row, "__dataclass_fields__", {})
+        for name in self.key:
+            if name not in fields:
+                raise DefinitionError(f"metric {self.name!r}: key field {name!r} is no field of {self.row.__name__}")
+
+    def topics(self) -> tuple[str, ...]:
+        """Event topics it reads."""
+        return tuple(dict.fromkeys(rollup.topic for rollup in self.rollups))
+
+    def key_of(self, row: Any) -> tuple[Any, ...]:
+        return tuple(getattr(row, name) for name in self.key)
+
+
+def ratio(part: int | np.int64, whole: int | np.int64) -> float | None:
+    """part / whole in double precision from the two integers, None where there is nothing to divide by.
+
+    Both are rounded to double first, as SQL's CAST AS DOUBLE does, so that a proof gets the same bits.
+    """
+    return float(part) / float(whole) if whole else None
+
+
+def chosen(metrics: Mapping[str, Metric], names: Sequence[str] | None) -> tuple[Metric, ...]:
+    """The named metrics, or all, sorted by name. Raises DefinitionError for an unknown name."""
+    for name in names or ():
+        if name not in metrics:
+            raise DefinitionError(f"unknown metric {name!r}; known: {', '.join(sorted(metrics))}")
+    return tuple(metrics[name] for name in sorted(names if names is not None else metrics))
+
+
+def totalled(cells: Int64, *axes: int) -> Int64:
+    """The cells with their sum appended along each of the axes. Raises SumOverflow if a sum would leave int64."""
+    for axis in axes:
+        if cells.size and np.abs(cells.astype(np.float64)).sum(axis=axis).max(initial=0.0) > SUM_MAX:
+            raise SumOverflow("a total over the cells of a window leaves int64; use a shorter window or drop a weight")
+        cells = np.concatenate((cells, cells.sum(axis=axis, keepdims=True)), axis=axis)
+    return cells
