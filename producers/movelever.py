@@ -1,0 +1,63 @@
+"""A user moves a lever while the run goes on: a LIVE record on `policies`, ahead of the horizon."""
+
+import json
+from typing import Any
+
+from producers.errors import PolicyError
+from producers.logs import TopicReader
+from producers.options import POLICIES, Options
+from producers.policies import HORIZON, LIVE, Decision, PolicyLog
+from producers.producer import BatchProducer
+from producers.runrecord import FLUSH_S, write_decision
+from schemas import catalog
+
+DAY_MS = 86_400_000
+
+
+def move_lever(options: Options, lever: str, value: Any, effective_ms: int | None = None) -> Decision:
+    """Decide that `lever` takes `value` from a day's start; without effective_ms from the first day ahead of the horizon.
+
+    `value` is anything JSON can hold. The record is written and read back: the decision returned is in force for every source.
+    Raises PolicyError when the date has been reached, lies outside the span or is no day's start, or the lever is unknown.
+    """
+    known = sorted({*options.topology.levers})
+    if lever == HORIZON or lever not in known:
+        raise PolicyError(f"no lever {lever!r} in topology {options.topology.name}; it has {', '.join(known)}")
+    if effective_ms is not None and effective_ms % DAY_MS:
+        raise PolicyError(f"levers move at a day's start; {effective_ms} ms is none")
+    ids = catalog.ids(options.registry)
+    with TopicReader(options.broker, options.topic(POLICIES), ids, "jinliu-lever") as reader:
+        log = PolicyLog()
+        _read(reader, log)
+        horizon = options.start_ms - 1 if log.horizon_ms is None else log.horizon_ms
+        if effective_ms is None:
+            effective_ms = (horizon // DAY_MS + 1) * DAY_MS
+        decision = Decision(lever, json.dumps(value, ensure_ascii=False, sort_keys=True), effective_ms, LIVE)
+        if effective_ms <= horizon:
+            raise _too_late(decision, horizon)
+        if effective_ms >= options.end_ms:
+            raise PolicyError(
+                f"the run ends at {options.end_ms}, before {lever} would move at {effective_ms} (simulated UTC ms)"
+            )
+        producer = BatchProducer(options.broker, client_id="jinliu-lever")
+        try:
+            write_decision(options, producer, decision, ids).get(timeout=FLUSH_S)
+        finally:
+            producer.close(timeout=FLUSH_S)
+        _read(reader, log)
+        if decision not in log.decisions:
+            raise _too_late(decision, log.horizon_ms or horizon)
+    return decision
+
+
+def _read(reader: TopicReader, log: PolicyLog) -> None:
+    for entry in reader.read_to_end():
+        if entry.value is not None and entry.name == "policy":
+            log.add(Decision.read(entry.value))
+
+
+def _too_late(decision: Decision, horizon: int) -> PolicyError:
+    return PolicyError(
+        f"{decision.lever} cannot move at {decision.effective_ms}: sources may already have told up to {horizon} (simulated UTC "
+        "ms); choose a later day"
+    )

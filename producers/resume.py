@@ -1,0 +1,137 @@
+"""Where a source stopped: read back from the end of each partition to its last tick.
+
+Other sources' batches lie between, so the scan goes back in growing steps until every wanted source has shown a tick.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from producers.errors import ResumeError
+from producers.logs import BatchLog
+from schemas.decode import Decoder
+
+FIRST_STEP = 20_000
+"""Offsets; each further step is four times as long."""
+GROWTH = 4
+OPEN, TICK, CLOSE = 0, 1, 2
+"""Symbols of TickKind."""
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """How far a source has told one (topic, shard).
+
+    `seq` is the next sequence number, `tick_end_ms` the end of the last whole tick, `told` how many events of the tick after it
+    are in the log. seq 0 means that not even OPEN is.
+    """
+
+    seq: int
+    tick_end_ms: int
+    told: int
+    closed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Tail:
+    """Rows of the wanted sources from the end of a partition's log, in log order: int64 arrays of one length.
+
+    kind is -1 for an event and the tick's kind otherwise; tick_end is 0 for an event.
+    """
+
+    source: npt.NDArray[np.int64]
+    seq: npt.NDArray[np.int64]
+    kind: npt.NDArray[np.int64]
+    tick_end: npt.NDArray[np.int64]
+
+    @classmethod
+    def empty(cls) -> "Tail":
+        return cls(*(np.empty(0, np.int64) for _ in range(4)))
+
+    def behind(self, earlier: "Tail") -> "Tail":
+        """The rows of `earlier` and then these."""
+        pairs = [(getattr(earlier, name), getattr(self, name)) for name in ("source", "seq", "kind", "tick_end")]
+        return Tail(*(np.concatenate(pair) for pair in pairs))
+
+
+def position(tail: Tail, code: int, start_ms: int) -> Position | None:
+    """Where source number `code` stopped, or None when the tail has no tick of it.
+
+    The last tick is the one with the greatest seq (a successor of a stopped process may have told rows twice); the events
+    counted after it are those that follow it gaplessly, so an alien record with a made-up seq does not count.
+    """
+    mine = np.flatnonzero(tail.source == code)
+    ticks = mine[tail.kind[mine] >= 0]
+    if not len(ticks):
+        return None
+    last = int(ticks[np.argmax(tail.seq[ticks])])
+    seq = int(tail.seq[last]) + 1
+    if tail.kind[last] == CLOSE:
+        return Position(seq, int(tail.tick_end[last]), 0, True)
+    told = 0
+    after = mine[(mine > last) & (tail.kind[mine] < 0)]
+    for found in tail.seq[after].tolist():
+        if found == seq + told:
+            told += 1
+    end = start_ms if tail.kind[last] == OPEN else int(tail.tick_end[last])
+    return Position(seq + told, end, told, False)
+
+
+class LogEnds:
+    """Finds positions of sources in the partitions of one event topic."""
+
+    def __init__(
+        self, log: BatchLog, topic: str, record: str, ids: Mapping[str, int], roster: Sequence[str], start_ms: int
+    ) -> None:
+        self._log = log
+        self._topic = topic
+        self._record = record
+        self._roster = tuple(roster)
+        self._start_ms = start_ms
+        self._decoder = Decoder(
+            {record: ids[record], "tick": ids["tick"]},
+            {"source": self._roster},
+            {record: ("source", "seq"), "tick": ("source", "seq", "kind", "tick_end")},
+        )
+
+    def find(self, partition: int, sources: Sequence[str]) -> dict[str, Position]:
+        """Positions of the sources in a partition; a source the log does not know starts with OPEN, seq 0."""
+        first, stop = self._log.bounds(self._topic, partition)
+        found: dict[str, Position] = {}
+        tail = Tail.empty()
+        step = FIRST_STEP
+        while stop > first and len(found) < len(sources):
+            low = max(first, stop - step)
+            tail = tail.behind(self._read(partition, low, stop))
+            for source in sources:
+                place = position(tail, self._roster.index(source), self._start_ms)
+                if place is not None:
+                    found[source] = place
+            stop, step = low, step * GROWTH
+        missing = [source for source in sources if source not in found]
+        for source in missing:
+            code = self._roster.index(source)
+            if np.any(tail.source == code):
+                raise ResumeError(
+                    f"{self._topic}/{partition} holds events of source {source} but no OPEN before them: the log was cut, or the "
+                    "topic was written by something else; start over with another --prefix"
+                )
+            found[source] = Position(0, self._start_ms, 0, False)
+        return found
+
+    def _read(self, partition: int, first: int, stop: int) -> Tail:
+        """Rows at offsets first..stop-1 that name a known source."""
+        rows = self._decoder.decode(self._log.batches(self._topic, partition, first, stop), first)
+        events, ticks = rows.columns[self._record], rows.columns["tick"]
+        offset = np.concatenate([rows.offset[rows.index[self._record]], rows.offset[rows.index["tick"]]])
+        count = len(rows.index[self._record])
+        nothing = np.zeros(count, np.int64)
+        source = np.concatenate([events["source"], ticks["source"]]).astype(np.int64)
+        seq = np.concatenate([events["seq"], ticks["seq"]])
+        kind = np.concatenate([nothing - 1, ticks["kind"].astype(np.int64)])
+        tick_end = np.concatenate([nothing, ticks["tick_end"]])
+        order = np.argsort(offset, kind="stable")
+        order = order[(offset[order] < stop) & (source[order] >= 0)]
+        return Tail(source[order], seq[order], kind[order], tick_end[order])

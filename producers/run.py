@@ -1,0 +1,68 @@
+"""`produce`: the sources of one process, from where the log stops to the end of the span."""
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from producers.feed import Blocks
+from producers.options import Options
+from producers.ownership import Ownership
+from producers.policies import Decision
+from producers.progress import OnProgress
+from producers.runrecord import open_run
+from producers.teller import Build, Teller
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a call of `produce` did: events acknowledged by topic, whether the sources are closed, wall and CPU seconds."""
+
+    events: Mapping[str, int]
+    closed: bool
+    wall_s: float
+    cpu_s: float
+
+
+def produce(
+    options: Options,
+    on_progress: OnProgress | None = None,
+    stop: threading.Event | None = None,
+    build: Build | None = None,
+) -> Summary:
+    """Tell the sources of `options` from where the log stops to the end of the span; blocks until then or until `stop`.
+
+    On `stop` everything made is flushed and acknowledged, progress is written and the groups are left: a later call goes on
+    exactly there. `build` makes one generator a source from the levers in force (default: the economy's).
+
+    Raises AlreadyRunningError, OtherRunError, OwnershipLostError, SendError, ResumeError or TopicMissingError.
+    """
+    wall, cpu = time.monotonic(), time.process_time()
+    stop = stop or threading.Event()
+    run = open_run(options)
+    owners = [Ownership(options, source) for source in options.sources]
+    try:
+        for owner in owners:
+            owner.claim(stop)
+        teller = Teller(options, run, owners, on_progress, build or economy_generators)
+        try:
+            teller.run(stop)
+            teller.finish()
+        finally:
+            teller.close()
+    finally:
+        for owner in owners:
+            owner.close()
+    return Summary(teller.events(), teller.closed, time.monotonic() - wall, time.process_time() - cpu)
+
+
+def economy_generators(options: Options, levers: Sequence[Decision]) -> Mapping[str, Blocks]:
+    """Generators of the seeded economy under these live levers, one a source; the topology's own policies hold anyway."""
+    from producers.economy import Economy
+    from producers.generator import Generator
+
+    economy = Economy(options.topology, options.seed, levers)
+    return {
+        source: Generator(options.topology, options.seed, source, options.start_ms, options.end_ms, economy)
+        for source in options.sources
+    }
