@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
 
 from topologies.allowed import meant
@@ -21,7 +21,7 @@ RESERVED_LEVERS = ("horizon",)
 def findings(topology: Topology) -> list[Finding]:
     """Everything that does not agree."""
     checks: tuple[Callable[[Topology], Iterator[Finding]], ...] = (
-        _spans, _weights, _windows, _names, _institutions, _sources, _levers, _banks, _figures,
+        _spans, _scale, _windows, _names, _institutions, _sources, _levers, _banks, _figures,
     )
     return [finding for check in checks for finding in check(topology)]
 
@@ -32,7 +32,7 @@ def _day(time_ms: int) -> str:
 
 
 def _era(topology: Topology) -> str:
-    return f"{_day(topology.era.start_ms)} to {topology.era.last}"
+    return f"{topology.era.first} to {topology.era.last}"
 
 
 def _spans(topology: Topology) -> Iterator[Finding]:
@@ -40,19 +40,25 @@ def _spans(topology: Topology) -> Iterator[Finding]:
     for name, part in (("era", era), ("span", span)):
         if part.end_ms <= part.start_ms:
             yield Finding((name, "to"), f"{part.last} is not allowed", f"a date or time after {part.first}")
+    for key, moment in (("from", era.first), ("to", era.last)):
+        if isinstance(moment, datetime):
+            yield Finding(("era", key), f"{moment} is not allowed", "a date: an era is whole days, the economy's steps")
     if span.start_ms < era.start_ms:
-        yield Finding((("span", "from")), f"{span.first} lies outside the era", f"a date from {_era(topology)}")
+        yield Finding(("span", "from"), f"{span.first} lies outside the era", f"a date from {_era(topology)}")
     if span.end_ms > era.end_ms:
-        yield Finding((("span", "to")), f"{span.last} lies outside the era", f"a date from {_era(topology)}")
+        yield Finding(("span", "to"), f"{span.last} lies outside the era", f"a date from {_era(topology)}")
     for key, time_ms in (("from", span.start_ms), ("to", span.end_ms)):
         if time_ms % tick_ms:
             yield Finding(("span", key), f"{_day(time_ms)} is not the start of a tick", f"a whole number of ticks ({topology.scale.tick})")
 
 
-def _weights(topology: Topology) -> Iterator[Finding]:
+def _scale(topology: Topology) -> Iterator[Finding]:
     scale = topology.scale
     if scale.rare_weight > scale.weight:
         yield Finding(("scale", "rare_weight"), f"{scale.rare_weight} is not allowed", f"at most the weight, {scale.weight}")
+    if scale.lead_ticks >= scale.patience_ticks:
+        # Else a source that is merely behind the fastest would be taken for silent.
+        yield Finding(("scale", "lead_ticks"), f"{scale.lead_ticks} is not allowed", f"less than patience_ticks, {scale.patience_ticks}")
     if topology.population < scale.shards:
         most = topology.economy.adults // scale.shards
         yield Finding(("scale", "person_weight"), f"{scale.person_weight} leaves shards without people", f"at most {most}")
@@ -129,6 +135,9 @@ def _levers(topology: Topology) -> Iterator[Finding]:
             if not _inside(topology, decision.effective):
                 loc = ("levers", name, "decisions", n, "effective")
                 yield Finding(loc, f"{decision.effective} lies outside the era", f"a date from {_era(topology)}")
+            elif ms(decision.effective) == topology.era.start_ms:
+                loc = ("levers", name, "decisions", n, "effective")
+                yield Finding(loc, f"{decision.effective} is the era's first day", "a later date; the baseline holds from the first day")
 
 
 def _banks(topology: Topology) -> Iterator[Finding]:
@@ -157,7 +166,3 @@ def _figures(topology: Topology) -> Iterator[Finding]:
         if key not in used:
             yield Finding(("figures", key), "covers no figure", "the path of a number of scale, institutions or economy")
 
-
-def last_day(topology: Topology) -> date:
-    """The last day the era holds, wholly or in part."""
-    return datetime.fromtimestamp(topology.era.end_ms / 1000, UTC).date() - timedelta(days=0 if topology.era.end_ms % DAY_MS else 1)

@@ -23,7 +23,7 @@ def ms(day: date) -> int:
 
 
 class PolicySpec(NamedTuple):
-    """One dated decision: from `effective_ms` (UTC, a day's start) the lever has this value."""
+    """From `effective_ms` (UTC, a day's start) the lever has this value, until the next."""
 
     lever: str
     value: bool | float | int | str

@@ -203,18 +203,19 @@ class Topology(_Part):
 
     @cached_property
     def policies(self) -> tuple[PolicySpec, ...]:
-        """All dated decisions, by date, then by lever. What holds before the first is the lever's baseline."""
-        found = [
-            PolicySpec(name, decision.value, ms(decision.effective), decision.source)
-            for name, lever in self.levers.items()
-            for decision in lever.decisions
-        ]
+        """All levers' values by date, then by lever: the baseline from the start of the era, and the decisions.
+
+        They make the log complete: its reader needs no topology to know a lever's value at any time of the era.
+        """
+        found = []
+        for name, lever in self.levers.items():
+            found.append(PolicySpec(name, lever.baseline, self.era.start_ms, lever.source))
+            found += [PolicySpec(name, decision.value, ms(decision.effective), decision.source) for decision in lever.decisions]
         return tuple(sorted(found, key=lambda policy: (policy.effective_ms, policy.lever)))
 
     def levers_at(self, time_ms: int) -> dict[str, bool | float | int | str]:
-        """The value of each lever at a time, by the topology alone."""
-        held = {name: lever.baseline for name, lever in self.levers.items()}
-        return held | {policy.lever: policy.value for policy in self.policies if policy.effective_ms <= time_ms}
+        """The value of each lever at a time of the era, by the topology alone."""
+        return {policy.lever: policy.value for policy in self.policies if policy.effective_ms <= time_ms}
 
     def check_lever(self, name: str, value: object) -> None:
         """Raise TopologyError, saying what is allowed, unless the lever exists and allows the value."""
