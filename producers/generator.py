@@ -196,6 +196,7 @@ def _world(economy: Economy, source: str, shard: int) -> payments.World:
         rare_weight=topology.scale.rare_weight,
         person_weight=topology.scale.person_weight,
         bounds=people.bounds,
+        ranges=-(-(people.bounds - shard) // topology.scale.shards),
         bank_lut=people.bank_lut,
         profile=seasons.day_profile(figures.calendar),
         amount_fen=economy.amounts(),

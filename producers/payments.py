@@ -59,6 +59,7 @@ class World(NamedTuple):
     rare_weight: int
     person_weight: int
     bounds: Ints  # [5] first person ids of the segments, population
+    ranges: Ints  # [5] the same as places k in the shard: person = shard + shards * k
     bank_lut: NDArray[np.int16]  # [4096]
     profile: Floats  # [97]
     amount_fen: Ints  # [4, 6]
@@ -111,25 +112,19 @@ class Columns(NamedTuple):
     fraud: NDArray[np.int8]
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def draw(w: World, tick: int, index: int, purpose: int, block: int) -> tuple[Any, Any, Any, Any]:
     """Four words of this source and shard; tick counts from the epoch."""
     return words(w.seed, w.stream, np.uint64(tick), np.uint64(index), np.uint64(purpose), np.uint64(block))
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def stratum_weight(w: World, probability: float) -> int:
     """Weight of a stratum of that probability."""
     return min(w.rare_weight, w.weight) if probability < RARE else w.weight
 
 
-@njit  # type: ignore[untyped-decorator]
-def in_shard(w: World, first: int, last: int) -> tuple[int, int]:
-    """Range of k with first <= shard + shards * k < last."""
-    return (first - w.shard + w.shards - 1) // w.shards, (last - w.shard + w.shards - 1) // w.shards
-
-
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def phished(w: World, days: Days, d: int, tick: int, share: float, out: Ints) -> int:
     """Persons of the shard whom a phishing attempt meets in this tick: Bernoulli over persons, by geometric gaps.
 
@@ -139,7 +134,7 @@ def phished(w: World, days: Days, d: int, tick: int, share: float, out: Ints) ->
     if rate <= 0.0:
         return 0
     step = -1.0 / (rate + rate * rate / 2.0 + rate * rate * rate / 3.0)  # 1 / log(1 - rate) for small rates
-    people = in_shard(w, 0, w.bounds[4])[1]
+    people = w.ranges[4]
     k = -1
     n = 0
     serial = 0
@@ -158,7 +153,7 @@ def phished(w: World, days: Days, d: int, tick: int, share: float, out: Ints) ->
             n += 1
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def rates(w: World, days: Days, d: int, p: Floats) -> None:
     """Probability of each stratum of failure or incident per payment of day d into p float64[6]."""
     p[MAIN] = 1.0
@@ -171,7 +166,7 @@ def rates(w: World, days: Days, d: int, p: Floats) -> None:
     p[FIRST] = 0.0
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def fill_counts(w: World, days: Days, day0: int, tick: int, counts: Ints, scratch: Ints, p: Floats) -> float:
     """Events of each stratum in a tick into counts int64[6]; returns the share of the day before the tick."""
     start = tick * w.tick_ms
@@ -182,8 +177,7 @@ def fill_counts(w: World, days: Days, day0: int, tick: int, counts: Ints, scratc
     volume = 0.0
     for cell in range(CELLS):
         volume += days.volume[d, cell]
-    k0, k1 = in_shard(w, 0, w.bounds[4])
-    part = volume * ((k1 - k0) / w.bounds[4])
+    part = volume * (w.ranges[4] / w.bounds[4])
     rates(w, days, d, p)
     counts[PHISHING] = phished(w, days, d, tick, share, scratch)
     firsts = days.first_at[d + 1] - days.first_at[d]
@@ -215,10 +209,10 @@ def _make_count(stamp: str) -> Any:
 count_ticks = entry(_make_count)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def payer_of(w: World, days: Days, d: int, segment: int, scans: bool, tick: int, index: int, bits: int) -> tuple[int, int]:
     """A person of the segment and shard, who scans QR codes if `scans`: (person, bank draw). 64 tries, then whoever came last."""
-    k0, k1 = in_shard(w, w.bounds[segment], w.bounds[segment + 1])
+    k0, k1 = w.ranges[segment], w.ranges[segment + 1]
     limit = days.adoption[d, segment] * 4294967296.0
     block = 2
     person = w.shard
@@ -234,7 +228,7 @@ def payer_of(w: World, days: Days, d: int, segment: int, scans: bool, tick: int,
         block += 1
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def payee_of(w: World, scene: int, payer: int, bits: int) -> tuple[int, int]:
     """Payee id and bank: another person for a transfer, else a merchant of the scene, the larger ones more often."""
     if scene == TRANSFER_SCENE:
@@ -247,7 +241,7 @@ def payee_of(w: World, scene: int, payer: int, bits: int) -> tuple[int, int]:
     return payee, merchant_bank(w.seed, payee, w.bank_lut)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def route_of(w: World, network: int, payer_bank: int, payee_bank: int) -> int:
     """The route a payment of this source takes."""
     if w.channel == BANK:
@@ -257,7 +251,7 @@ def route_of(w: World, network: int, payer_bank: int, payee_bank: int) -> int:
     return NETWORK if network == 1 else DIRECT
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def response_ms(w: World, bank: int, route: int, through: int, late: bool, bits: int) -> int:
     """Response time in ms: log-normal below the timeout, or above it if `late`."""
     u = (bits + 0.5) / 4294967296.0
@@ -270,10 +264,11 @@ def response_ms(w: World, bank: int, route: int, through: int, late: bool, bits:
     return max(w.timeout_ms, ms) if late else min(max(1, ms), w.timeout_ms - 1)
 
 
-@njit  # type: ignore[untyped-decorator]
-def carry(w: World, days: Days, d: int, tick: int, index: int, stratum: int, payer: int, c: Columns, n: int) -> None:
+@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+def carry(
+    w: World, days: Days, d: int, tick: int, index: int, stratum: int, payer: int, b: Any, e: Any, f: Any, c: Columns, n: int
+) -> None:  # fmt: skip
     """Decide everything about event `n` but its time: who pays whom, how much, by which route, and how it ends."""
-    a, b, e, f = draw(w, tick, index, EVENT, 0)
     cell = c.scene[n]  # the cell was put here by the caller
     segment = cell // (SCENES * INSTRUMENTS)
     scene = (cell // INSTRUMENTS) % SCENES
@@ -312,30 +307,33 @@ def carry(w: World, days: Days, d: int, tick: int, index: int, stratum: int, pay
         c.outcome[n] = BLOCKED
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def tail_of(w: World, c: Columns, n: int) -> float:
     """Probability that the payment of row n had timed out."""
     return float(w.tail[c.payer_bank[n], c.route[n], 1 if c.middleware[n] else 0])
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def fill_tick(
     w: World, days: Days, d: int, tick: int, before: float, counts: Ints, p: Floats, struck: Ints,
-    threshold: Ints, other: Ints, c: Columns, n: int, seq: int,
+    threshold: Ints, other: Ints, left: Ints, serial: Ints, c: Columns, n: int, seq: int,
 ) -> int:  # fmt: skip
     """Write the events of one tick in time order from row n on; returns their amount total."""
-    total = counts.sum()
+    total = 0
+    for k in range(6):
+        total += counts[k]
     inside = (tick * w.tick_ms) % DAY_MS
     share = elapsed(w.profile, inside + w.tick_ms) - before
-    left = counts.copy()
-    serial = np.zeros(6, np.int64)
+    for k in range(6):
+        left[k] = counts[k]
+        serial[k] = 0
     firsts = int(math.floor((days.first_at[d + 1] - days.first_at[d]) * before)) + days.first_at[d]
     quarter = inside // QUARTER_MS
     last = tick * w.tick_ms + w.tick_ms - 1
     day_start = tick * w.tick_ms - inside
     amount = 0
     for i in range(total):
-        a, b, _e, _f = draw(w, tick, i, EVENT, 0)
+        a, b, e, f = draw(w, tick, i, EVENT, 0)
         # Time: one event in each of `total` equal shares of the tick's payments, placed at random inside its share.
         at = before + share * ((i + (high(a) + 0.5) / 4294967296.0) / total)
         while quarter < 95 and w.profile[quarter + 1] < at:
@@ -358,14 +356,18 @@ def fill_tick(
             payer = days.first[firsts + serial[FIRST]]
         serial[stratum] += 1
         c.scene[row] = pick(threshold, other, high(b))
-        carry(w, days, d, tick, i, stratum, payer, c, row)
-        if stratum == TIMEOUT:
-            retry = 0
-            while retry < 64 and (unit(draw(w, tick, i, EVENT, 128 + retry)[0]) * w.timeout_max) > tail_of(w, c, row):
-                retry += 1
-                again = i + total * (retry + 1)  # an index no event of the tick has
-                c.scene[row] = pick(threshold, other, high(draw(w, tick, again, EVENT, 0)[1]))
-                carry(w, days, d, tick, again, stratum, payer, c, row)
+        index = i
+        retry = 0
+        while True:
+            carry(w, days, d, tick, index, stratum, payer, b, e, f, c, row)
+            if stratum != TIMEOUT or retry == 64:
+                break
+            if unit(draw(w, tick, i, EVENT, 128 + retry)[0]) * w.timeout_max <= tail_of(w, c, row):
+                break
+            retry += 1
+            index = i + total * (retry + 1)  # one that no event of the tick has
+            a, b, e, f = draw(w, tick, index, EVENT, 0)
+            c.scene[row] = pick(threshold, other, high(b))
         fate = stratum == PHISHING or stratum == FIRST
         c.weight[row] = w.person_weight if fate else (w.weight if stratum == MAIN else stratum_weight(w, p[stratum]))
         c.seq[row] = seq + i
@@ -383,6 +385,8 @@ def _make_fill(stamp: str) -> Any:
         struck = np.empty(most, np.int64)
         threshold = np.empty(128, np.int64)
         other = np.empty(128, np.int64)
+        left = np.empty(6, np.int64)
+        serial = np.empty(6, np.int64)
         known = -1
         n = 0
         for i in range(events.shape[0]):
@@ -392,7 +396,7 @@ def _make_fill(stamp: str) -> Any:
             if d != known:
                 build_alias(days.volume[d], threshold, other)
                 known = d
-            amounts[i] = fill_tick(w, days, d, tick, before, counts, p, struck, threshold, other, c, n, seq)
+            amounts[i] = fill_tick(w, days, d, tick, before, counts, p, struck, threshold, other, left, serial, c, n, seq)
             n += events[i]
             seq += events[i]
             tick_seq[i] = seq

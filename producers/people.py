@@ -28,21 +28,21 @@ MERCHANT_STREAM = np.uint64(stream("merchant"))
 _ZERO = np.uint64(0)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def traits(seed: np.uint64, person: int) -> tuple[int, int, int, int]:
     """32-bit draws of a person: bank, bureau record, rank in QR adoption within the segment, taste."""
     a, b, _c, _d = words(seed, PERSON_STREAM, np.uint64(person), _ZERO, _ZERO, _ZERO)
     return high(a), low(a), high(b), low(b)
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def merchant_bank(seed: np.uint64, payee: int, lut: NDArray[np.int16]) -> int:
     """Bank code of a merchant's account."""
     a, _b, _c, _d = words(seed, MERCHANT_STREAM, np.uint64(payee), _ZERO, _ZERO, _ZERO)
     return int(lut[high(a) >> 20])
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def segment_of(bounds: NDArray[np.int64], person: int) -> int:
     """Segment code of a person; bounds int64[5] are the first ids of the segments and the population."""
     s = 0

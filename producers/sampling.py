@@ -17,25 +17,25 @@ QUARTER_MS = 900_000
 QUARTERS = 96
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def high(word: np.uint64) -> int:
     """Upper 32 bits of a word, as int64."""
     return np.int64(word >> HALF)  # type: ignore[return-value]
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def low(word: np.uint64) -> int:
     """Lower 32 bits of a word, as int64."""
     return np.int64(word & LOW)  # type: ignore[return-value]
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def unit(word: np.uint64) -> float:
     """Uniform in (0, 1), 52 bits and never an end."""
     return (np.int64(word >> np.uint64(12)) + 0.5) / 4503599627370496.0  # type: ignore[no-any-return]
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def poisson(mean: float, word: np.uint64) -> int:
     """A Poisson count from one word: by inversion below a mean of 30, else rounded Cornish-Fisher (skewness error below 1%)."""
     if mean <= 0.0:
@@ -54,7 +54,7 @@ def poisson(mean: float, word: np.uint64) -> int:
     return max(0, int(math.floor(mean + math.sqrt(mean) * z + (z * z - 1.0) / 6.0 + 0.5)))
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def build_alias(weights: NDArray[np.float64], threshold: NDArray[np.int64], other: NDArray[np.int64]) -> float:
     """Walker's alias table of up to 128 weights in 128 slots; thresholds in units of 2**-25. Returns the sum of the weights."""
     n = weights.shape[0]
@@ -101,7 +101,7 @@ def build_alias(weights: NDArray[np.float64], threshold: NDArray[np.int64], othe
     return total
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def pick(threshold: NDArray[np.int64], other: NDArray[np.int64], bits: int) -> int:
     """A cell from 32 random bits."""
     slot = bits >> 25
@@ -110,7 +110,7 @@ def pick(threshold: NDArray[np.int64], other: NDArray[np.int64], bits: int) -> i
     return int(other[slot])
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def interpolate(knots: NDArray[np.int64], bits: int) -> int:
     """Value at the quantile `bits` / 2**32 of an int64[4097] table, linear between knots."""
     cell = bits >> 20
@@ -118,7 +118,7 @@ def interpolate(knots: NDArray[np.int64], bits: int) -> int:
     return int(a + (((knots[cell + 1] - a) * (bits & 0xFFFFF)) >> 20))
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def normal(knots: NDArray[np.float64], u: float) -> float:
     """Standard normal quantile at u in (0, 1): table inside, exact in the outermost cells."""
     x = u * 4096.0
@@ -128,7 +128,7 @@ def normal(knots: NDArray[np.float64], u: float) -> float:
     return float(knots[cell] + (knots[cell + 1] - knots[cell]) * (x - cell))
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
 def elapsed(profile: NDArray[np.float64], ms: int) -> float:
     """Share of the day's payments before `ms` of the day; profile float64[97] is cumulative by quarter hour."""
     quarter = ms // QUARTER_MS
