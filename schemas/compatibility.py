@@ -1,5 +1,6 @@
 """Whether a schema reads what an earlier one wrote: the `avro` package's rules for schema resolution.
 
+`python -m schemas.compatibility` checks every schema and commits what is new to the history.
 Committed versions lie in schemas/history/<name>/<version>.avsc; the newest must read all of them (BACKWARD_TRANSITIVE).
 """
 
@@ -40,13 +41,37 @@ def check_all() -> None:
         schema, versions = catalog.schema(name), history(name)
         if schema.id >= catalog.EXTRA_ID_LEAST:
             continue
-        if not versions or catalog.canonical([*versions.values()][-1]) != catalog.canonical(schema.text):
+        if not versions or [*versions.values()][-1] != schema.text:
             raise IncompatibleSchema(
-                f"schema {name!r} is not the last version in schemas/history/{name}; "
-                f"copy it there as {len(versions) + 1}.avsc"
+                f"schema {name!r} is not the last version in schemas/history; run python -m schemas.compatibility"
             )
         check(name, schema.text, versions)
 
 
+def extend() -> list[Path]:
+    """Adds every changed schema to its history and returns the new files. Raises IncompatibleSchema before writing it.
+
+    A change of documentation alone replaces the last version: on the wire it is the same.
+    """
+    written: list[Path] = []
+    for name in catalog.names():
+        schema, versions = catalog.schema(name), history(name)
+        last = [*versions.values()][-1] if versions else None
+        if schema.id >= catalog.EXTRA_ID_LEAST or last == schema.text:
+            continue
+        check(name, schema.text, versions)
+        same = last is not None and catalog.canonical(last) == catalog.canonical(schema.text)
+        path = HISTORY / name / f"{len(versions) + (0 if same else 1)}.avsc"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(schema.text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
 def _parsed(text: str) -> Schema:
     return parse(text)
+
+
+if __name__ == "__main__":
+    for new in extend():
+        print(f"{new.relative_to(HISTORY)} added")

@@ -71,7 +71,7 @@ class Rows:
     index: dict[str, npt.NDArray[np.int64]]
     _buffer: npt.NDArray[np.uint8]
     _place: npt.NDArray[np.int64]
-    _ends: npt.NDArray[np.int64]
+    _batches: npt.NDArray[np.int64]
 
     def text(self, record: str, field: str, i: int) -> str:
         """The string of a field without vocabulary, of compact entry i; "" where it is null."""
@@ -88,9 +88,9 @@ class Rows:
         if place == -1:
             return None, None, timestamp
         if place < 0:
-            start = -place - 2
-            end = int(self._ends[np.searchsorted(self._ends, start, side="right")])
-            return None, self._buffer[start:end].tobytes(), timestamp
+            batch = self._batches[np.searchsorted(self._batches[:, 4], self.offset[row])]
+            rest = self._buffer[-place - 2 : int(batch[1])].tobytes()
+            return None, rest or None, timestamp
         key, value = _key_and_value(self._buffer, place)
         return key, value, timestamp
 
@@ -188,7 +188,7 @@ class Decoder:
         for plan, count, rows in zip(self._plans, counts.tolist(), index, strict=True):
             indices[plan.name] = rows[:count]
             columns[plan.name] = _slices(self._views[plan.name], arenas, count, stride)
-        return Rows(n, kind[:n], numbers[0, :n], numbers[1, :n], columns, indices, buffer, numbers[2, :n], table[:, 1])
+        return Rows(n, kind[:n], numbers[0, :n], numbers[1, :n], columns, indices, buffer, numbers[2, :n], table)
 
     def _gather(self, batches: Iterable[RawBatch]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64], int]:
         """All payloads in one padded buffer, the table of the batches in it, and the greatest number of rows."""

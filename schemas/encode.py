@@ -102,8 +102,9 @@ class Encoder:
 
     def bare(self, columns: Mapping[str, Array], lo: int, hi: int) -> bytes:
         """Key and datum of rows lo..hi without framing and Confluent header, concatenated: what a digest hashes."""
+        arguments = self._arguments(columns, lo, hi)
         buf = np.empty(self.size_bound(hi - lo), np.uint8)
-        return buf[: self._run(buf, 0, self._arguments(columns, lo, hi), lo, hi, 0, False)].tobytes()
+        return buf[: self._run(buf, 0, arguments, lo, hi, 0, False)].tobytes()
 
     def _run(self, buf: Bytes, pos: int, arguments: Sequence[Array], lo: int, hi: int, delta: int, framed: bool) -> int:
         words = self._snippets

@@ -86,7 +86,7 @@ _TYPES = {
 
 
 def source(plan: Plan) -> str:
-    """Python source of the kernel: it returns the position behind the rows, or -1 - (row * fields + field) of a fault."""
+    """Python source of the kernel: it returns the position behind the rows, or -1 - (row * fields + field) if bad."""
     arguments: list[str] = []
     types: list[str] = []
     for j, field in enumerate(plan.fields):

@@ -5,6 +5,7 @@ Layout and attributes: Apache Kafka documentation, "Record Batch". The checksum 
 
 from __future__ import annotations
 
+import contextlib
 import struct
 from collections.abc import Iterator
 from typing import Any
@@ -25,6 +26,8 @@ HEADER = struct.Struct(">qiibIhiqqqhii")
 HEADER_SIZE = HEADER.size
 BEHIND_LENGTH, CRC_AT, CRC_FROM = 12, 17, 21
 ABORT, COMMIT = 0, 1
+MOST_PAYLOAD = 256 << 20  # bytes of one batch, uncompressed: a hostile batch must not fill the memory
+_USUAL_RATIO = 12
 
 _XERIAL = bytes([0x82]) + b"SNAPPY\x00"
 _XERIAL_HEADER = _XERIAL + struct.pack(">ii", 1, 1)
@@ -87,8 +90,7 @@ class RawBatch:
             if self.codec == NONE:
                 array: npt.NDArray[np.uint8] = np.frombuffer(self._body, np.uint8)
             else:
-                data = _decompressed(self.codec, self._body)
-                array = _EMPTY if data is None else np.frombuffer(data, np.uint8)
+                array = _decompressed(self.codec, self._body)
             array.flags.writeable = False
             self._payload = array
         return self._payload
@@ -157,27 +159,32 @@ def _compressed(codec: int, data: memoryview) -> bytes:
     if codec == LZ4:
         # Kafka's own reader refuses linked blocks.
         compressor = cramjam.lz4.Compressor(level=0, content_checksum=False, block_linked=False)
-        compressor.compress(data)
+        compressor.compress(bytes(data))
         return bytes(compressor.finish())
     if codec == ZSTD:
         return bytes(cramjam.zstd.compress(data, 3))
     raise ValueError(f"codec {codec} is none of {CODECS}")
 
 
-def _decompressed(codec: int, data: memoryview) -> Any:
-    """The bytes, or None where they are not what the codec writes."""
+def _decompressed(codec: int, data: memoryview) -> npt.NDArray[np.uint8]:
+    """The bytes; none where they are not what the codec writes, or more than MOST_PAYLOAD."""
+    module = {GZIP: cramjam.gzip, LZ4: cramjam.lz4, ZSTD: cramjam.zstd}.get(codec)
     try:
-        if codec == GZIP:
-            return cramjam.gzip.decompress(data)
         if codec == SNAPPY:
-            return _snappy_decompressed(data)
-        if codec == LZ4:
-            return cramjam.lz4.decompress(data)
-        if codec == ZSTD:
-            return cramjam.zstd.decompress(data)
+            return np.frombuffer(_snappy_decompressed(data), np.uint8)
+        if module is None:
+            return _EMPTY
+        with contextlib.suppress(cramjam.DecompressionError):  # too small a guess looks like any other failure
+            return _decompressed_into(module, data, min(_USUAL_RATIO * len(data) + 65_536, MOST_PAYLOAD))
+        return _decompressed_into(module, data, MOST_PAYLOAD)
     except (cramjam.DecompressionError, ValueError, struct.error):
-        return None
-    return None
+        return _EMPTY
+
+
+def _decompressed_into(module: Any, data: memoryview, capacity: int) -> npt.NDArray[np.uint8]:
+    out = np.empty(capacity, np.uint8)  # pages that stay untouched cost nothing
+    size: int = module.decompress_into(data, out)
+    return out[:size]
 
 
 def _xerial_compressed(data: memoryview) -> bytes:
@@ -191,7 +198,7 @@ def _xerial_compressed(data: memoryview) -> bytes:
 
 def _snappy_decompressed(data: memoryview) -> bytes:
     if bytes(data[: len(_XERIAL)]) != _XERIAL:
-        return bytes(cramjam.snappy.decompress_raw(data))
+        return _snappy_block(data, MOST_PAYLOAD)
     out = bytearray()
     position = len(_XERIAL_HEADER)
     while position < len(data):
@@ -199,6 +206,12 @@ def _snappy_decompressed(data: memoryview) -> bytes:
         position += 4
         if size < 0 or position + size > len(data):
             raise ValueError("a snappy block is longer than what is left")
-        out += bytes(cramjam.snappy.decompress_raw(data[position : position + size]))
+        out += _snappy_block(data[position : position + size], MOST_PAYLOAD - len(out))
         position += size
     return bytes(out)
+
+
+def _snappy_block(data: memoryview, most: int) -> bytes:
+    if cramjam.snappy.decompress_raw_len(data) > most:
+        raise ValueError("a snappy block claims too many bytes")
+    return bytes(cramjam.snappy.decompress_raw(data))

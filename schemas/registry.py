@@ -27,12 +27,14 @@ def register_all(url: str, schemas: Iterable[Schema]) -> dict[str, int]:
     assigned: dict[str, int] = {}
     for schema in schemas:
         subject = quote(schema.fullname, safe="")
-        _ask(base, "PUT", f"/config/{subject}", {"compatibility": _COMPATIBILITY})
         answer = _ask(base, "POST", f"/subjects/{subject}/versions", {"schema": schema.text, "schemaType": "AVRO"})
         number = answer.get("id")
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < 1 << 31:
             raise RegistryError(f"the schema registry at {base} gave {schema.fullname} no usable id: {answer}")
         assigned[schema.name] = number
+        _ask(
+            base, "PUT", f"/config/{subject}", {"compatibility": _COMPATIBILITY}
+        )  # some registries want the subject first
     return assigned
 
 
