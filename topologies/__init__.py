@@ -12,6 +12,16 @@ from topologies.load import load, worlds
 from topologies.model import Institution, Scale, Source, Span, Topology
 
 __all__ = [
-    "Institution", "Lever", "Place", "PolicySpec", "Problem", "Scale", "Source", "Span", "Topology", "TopologyError",
-    "load", "worlds",
+    "Institution",
+    "Lever",
+    "Place",
+    "PolicySpec",
+    "Problem",
+    "Scale",
+    "Source",
+    "Span",
+    "Topology",
+    "TopologyError",
+    "load",
+    "worlds",
 ]

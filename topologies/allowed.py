@@ -1,4 +1,4 @@
-"""What a field of a model allows, in words, read from its type and bounds: so that a message can never disagree with the model."""
+"""What a field of a model allows, in words, read from its type and bounds: no message can disagree with the model."""
 
 from __future__ import annotations
 
@@ -83,7 +83,9 @@ def _below(kind: Kind, key: str | int) -> Kind | None:
     if get_origin(kind.annotation) is dict:
         return Kind.of(args[1])
     if get_origin(kind.annotation) in (tuple, list) and isinstance(key, int):
-        return Kind.of(args[0] if get_origin(kind.annotation) is list or args[-1] is Ellipsis else args[min(key, len(args) - 1)])
+        return Kind.of(
+            args[0] if get_origin(kind.annotation) is list or args[-1] is Ellipsis else args[min(key, len(args) - 1)]
+        )
     return None
 
 
@@ -119,10 +121,11 @@ def _plain(kind: Kind) -> str:
     if origin is dict:
         return f"a mapping of {words(Kind.of(args[0]))} to {words(Kind.of(args[1]))}"
     if origin in (tuple, list):
-        inner = args[0]
-        least = kind.bound(annotated_types.MinLen, "min_length")
-        fixed = len(args) if origin is tuple and args[-1] is not Ellipsis else least
-        return f"a list of {f'{fixed} times ' if fixed else ''}{words(Kind.of(inner))}"
+        least, most = kind.bound(annotated_types.MinLen, "min_length"), kind.bound(annotated_types.MaxLen, "max_length")
+        if origin is tuple and args[-1] is not Ellipsis:
+            least = most = len(args)
+        number = f"{least} times " if least and least == most else "at least " + f"{least} times " if least else ""
+        return f"a list of {number}{words(Kind.of(args[0]))}"
     return _WORDS.get(kind.annotation, "another value") + _range(kind)
 
 

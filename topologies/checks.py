@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING
@@ -21,7 +22,15 @@ RESERVED_LEVERS = ("horizon",)
 def findings(topology: Topology) -> list[Finding]:
     """Everything that does not agree."""
     checks: tuple[Callable[[Topology], Iterator[Finding]], ...] = (
-        _spans, _scale, _windows, _names, _institutions, _sources, _levers, _banks, _figures,
+        _spans,
+        _scale,
+        _windows,
+        _names,
+        _institutions,
+        _sources,
+        _levers,
+        _banks,
+        _figures,
     )
     return [finding for check in checks for finding in check(topology)]
 
@@ -49,19 +58,31 @@ def _spans(topology: Topology) -> Iterator[Finding]:
         yield Finding(("span", "to"), f"{span.last} lies outside the era", f"a date from {_era(topology)}")
     for key, time_ms in (("from", span.start_ms), ("to", span.end_ms)):
         if time_ms % tick_ms:
-            yield Finding(("span", key), f"{_day(time_ms)} is not the start of a tick", f"a whole number of ticks ({topology.scale.tick})")
+            yield Finding(
+                ("span", key),
+                f"{_day(time_ms)} is not the start of a tick",
+                f"a whole number of ticks ({topology.scale.tick})",
+            )
 
 
 def _scale(topology: Topology) -> Iterator[Finding]:
     scale = topology.scale
     if scale.rare_weight > scale.weight:
-        yield Finding(("scale", "rare_weight"), f"{scale.rare_weight} is not allowed", f"at most the weight, {scale.weight}")
+        yield Finding(
+            ("scale", "rare_weight"), f"{scale.rare_weight} is not allowed", f"at most the weight, {scale.weight}"
+        )
     if scale.lead_ticks >= scale.patience_ticks:
         # Else a source that is merely behind the fastest would be taken for silent.
-        yield Finding(("scale", "lead_ticks"), f"{scale.lead_ticks} is not allowed", f"less than patience_ticks, {scale.patience_ticks}")
+        yield Finding(
+            ("scale", "lead_ticks"),
+            f"{scale.lead_ticks} is not allowed",
+            f"less than patience_ticks, {scale.patience_ticks}",
+        )
     if topology.population < scale.shards:
         most = topology.economy.adults // scale.shards
-        yield Finding(("scale", "person_weight"), f"{scale.person_weight} leaves shards without people", f"at most {most}")
+        yield Finding(
+            ("scale", "person_weight"), f"{scale.person_weight} leaves shards without people", f"at most {most}"
+        )
 
 
 def _windows(topology: Topology) -> Iterator[Finding]:
@@ -74,7 +95,11 @@ def _windows(topology: Topology) -> Iterator[Finding]:
             elif name in names[:n]:
                 yield Finding(loc, f"{name} stands twice", "each window once")
             elif not union_of(name, names[0]):
-                yield Finding(loc, f"{name} is not a union of {names[0]}", f"the finest window first, then unions of it, not {name}")
+                yield Finding(
+                    loc,
+                    f"{name} is not a union of {names[0]}",
+                    f"the finest window first, then unions of it, not {name}",
+                )
 
 
 def _twice(names: Sequence[str]) -> Iterator[int]:
@@ -90,14 +115,18 @@ def _names(topology: Topology) -> Iterator[Finding]:
     )
     for part, key, names in lists:
         for n in _twice(names):
-            yield Finding((part, n, key) if key else (part, n), f"{names[n]} stands twice", f"each {key or 'name'} once")
+            yield Finding(
+                (part, n, key) if key else (part, n), f"{names[n]} stands twice", f"each {key or 'name'} once"
+            )
     for part, names, known in (
         ("scenes", topology.scenes, list(topology.economy.scenes)),
         ("segments", topology.segments, list(topology.economy.segments)),
     ):
         for n, name in enumerate(names):
             if name not in known:
-                yield Finding((part, n), f"{name} has no figures in economy.{part}{meant(name, known)}", ", ".join(known))
+                yield Finding(
+                    (part, n), f"{name} has no figures in economy.{part}{meant(name, known)}", ", ".join(known)
+                )
 
 
 def _inside(topology: Topology, day: date) -> bool:
@@ -107,7 +136,11 @@ def _inside(topology: Topology, day: date) -> bool:
 def _institutions(topology: Topology) -> Iterator[Finding]:
     for n, institution in enumerate(topology.institutions):
         if institution.certified is not None and not _inside(topology, institution.certified):
-            yield Finding(("institutions", n, "certified"), f"{institution.certified} lies outside the era", f"a date from {_era(topology)}")
+            yield Finding(
+                ("institutions", n, "certified"),
+                f"{institution.certified} lies outside the era",
+                f"a date from {_era(topology)}",
+            )
     if not topology.banks:
         yield Finding(("institutions",), "has no bank", "at least one institution of a kind ending in -bank")
 
@@ -137,32 +170,46 @@ def _levers(topology: Topology) -> Iterator[Finding]:
                 yield Finding(loc, f"{decision.effective} lies outside the era", f"a date from {_era(topology)}")
             elif ms(decision.effective) == topology.era.start_ms:
                 loc = ("levers", name, "decisions", n, "effective")
-                yield Finding(loc, f"{decision.effective} is the era's first day", "a later date; the baseline holds from the first day")
+                yield Finding(
+                    loc,
+                    f"{decision.effective} is the era's first day",
+                    "a later date; the baseline holds from the first day",
+                )
 
 
 def _banks(topology: Topology) -> Iterator[Finding]:
     known = [*topology.banks, "other"]
     for name in topology.economy.bank_size:
         if name not in known:
-            yield Finding(("economy", "bank_size", name), f"no bank {name!r}{meant(name, known)}", "ids of banks, and other")
+            yield Finding(
+                ("economy", "bank_size", name), f"no bank {name!r}{meant(name, known)}", "ids of banks, and other"
+            )
 
 
 def _figures(topology: Topology) -> Iterator[Finding]:
     used = set()
-    bare: dict[str, int] = {}
-    for path, _ in numbers(topology._cited_data(), ""):
+    bare: dict[str, None] = {}
+    for path, value in numbers(topology.figured(), ""):
         key = covering(path, topology.figures)
         used.add(key)
         if key is None:
-            bare[path] = bare.get(path, 0) + 1
+            bare.setdefault(path)
+        if not math.isfinite(value):
+            yield Finding(_loc(topology, path), f"{value} is not allowed", "a finite number")
     for path in bare:
-        loc = path.split(".")
-        if loc[0] == "institutions":
-            index = next(n for n, institution in enumerate(topology.institutions) if institution.id == loc[1])
-            yield Finding((loc[0], index, *loc[2:]), "cites nothing", f"under figures, `{path}:` with {WORDS}")
-        else:
-            yield Finding(tuple(loc), "cites nothing", f"under figures, `{path}:` (or a beginning of it) with {WORDS}")
+        yield Finding(
+            _loc(topology, path), "cites nothing", f"under figures, `{path}:` (or a beginning of it) with {WORDS}"
+        )
     for key in topology.figures:
         if key not in used:
-            yield Finding(("figures", key), "covers no figure", "the path of a number of scale, institutions or economy")
+            yield Finding(
+                ("figures", key), "covers no figure", "the path of a number of scale, institutions or economy"
+            )
 
+
+def _loc(topology: Topology, path: str) -> tuple[str | int, ...]:
+    """The path in the model of a figure's dotted path: institutions are a list, named by id."""
+    part, *rest = path.split(".")
+    if part == "institutions":
+        return (part, [institution.id for institution in topology.institutions].index(rest[0]), *rest[1:])
+    return (part, *rest)

@@ -21,7 +21,9 @@ def _cited(text: str) -> str:
     known = claims.load()
     external = text.startswith(EXTERNAL) and text.removeprefix(EXTERNAL).strip()
     if not (text in known or text == FREE or text.startswith(FREE + ": ") or external):
-        raise PydanticCustomError("refused", "{text}", {"text": f"cites {text!r}, which is none{meant(text, list(known))}"})
+        raise PydanticCustomError(
+            "refused", "{text}", {"text": f"cites {text!r}, which is none{meant(text, list(known))}"}
+        )
     return text
 
 
@@ -49,7 +51,7 @@ class Figure(BaseModel):
 
 
 def numbers(value: Any, path: str) -> Iterator[tuple[str, int | float]]:
-    """(dotted path, number) of every number in plain data; items of lists go by their id, else they share the list's path."""
+    """(dotted path, number) of every number in plain data; items of lists go by their id, else by the list's path."""
     if isinstance(value, Mapping):
         for key, item in value.items():
             yield from numbers(item, f"{path}.{key}" if path else str(key))

@@ -24,9 +24,11 @@ Text = Annotated[str, Field(min_length=1)]
 class Claim(BaseModel):
     """One statement of the paper.
 
-    id : group and name, such as `pay.duopoly`. at : section of the paper. says : in our words. measure : what is measured for it.
+    id : group and name, such as `pay.duopoly`. at : section of the paper. says : in our words.
+    measure : what is measured for it.
     check : how the measure is held against `value` (tolerance `within`); units stand in the text (`200 ms`, `1.5 pp`).
-    kind : what it means that it holds, see claims.yaml. scenario : the world it is measured in where that is not the baseline.
+    kind : what it means that it holds, see claims.yaml.
+    scenario : the world it is measured in, where that is not the baseline.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -61,7 +63,9 @@ class _File(BaseModel):
             if claim.id in seen:
                 findings.append(Finding(("claims", n, "id"), f"{claim.id} stands twice", "each id once"))
             if claim.value is None and claim.check != "all":
-                findings.append(Finding(("claims", n, "check"), f"{claim.check} has no value", "a `value`, or the check `all`"))
+                findings.append(
+                    Finding(("claims", n, "check"), f"{claim.check} has no value", "a `value`, or the check `all`")
+                )
             seen.add(claim.id)
         refuse(findings)
         return self

@@ -71,14 +71,16 @@ def identity(item: Any) -> str | None:
 
 
 def read(path: Path, shown: str | None = None) -> Document:
-    """Read one YAML file. `shown` is the file's name in messages. Raises TopologyError, with line, where it is not YAML."""
+    """Read one YAML file; messages call it `shown`. Raises TopologyError, with the line, where it is not YAML."""
     file = shown or str(path)
     try:
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         raise TopologyError([Problem(Place(file), "", f"cannot be read: {error.strerror}", "a YAML file")]) from error
     except UnicodeDecodeError as error:
-        raise TopologyError([Problem(Place(file), "", f"is not UTF-8: {error.reason}", "a YAML file in UTF-8")]) from error
+        raise TopologyError(
+            [Problem(Place(file), "", f"is not UTF-8: {error.reason}", "a YAML file in UTF-8")]
+        ) from error
     return parse(text, file)
 
 
@@ -89,8 +91,15 @@ def parse(text: str, file: str) -> Document:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = Place(file, mark.line + 1, mark.column + 1) if mark else Place(file)
-        what = ", ".join(part for part in (error.context, error.problem) if part)
-        raise TopologyError([Problem(place, "", f"not YAML: {what}", "indented `key: value`, spaces and no tabs")]) from error
+        begun = (
+            f"{error.context} begun in line {error.context_mark.line + 1}"
+            if error.context and error.context_mark
+            else error.context
+        )
+        what = ", ".join(part for part in (begun, error.problem) if part)
+        raise TopologyError(
+            [Problem(place, "", f"not YAML: {what}", "indented `key: value`, spaces and no tabs")]
+        ) from error
     except yaml.YAMLError as error:
         raise TopologyError([Problem(Place(file), "", f"not YAML: {error}", "printable text")]) from error
     if not isinstance(node, yaml.MappingNode):
@@ -128,7 +137,12 @@ class _Builder:
         found: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
-                self._wrong(key_node, loc, "has a key that is no text, number or date", "plain keys; `over:` instead of merge keys")
+                self._wrong(
+                    key_node,
+                    loc,
+                    "has a key that is no text, number or date",
+                    "plain keys; `over:` instead of merge keys",
+                )
                 continue
             key = self._scalar(key_node, loc)
             path = (*loc, str(key))
@@ -139,7 +153,7 @@ class _Builder:
         return found
 
     def _child(self, node: yaml.Node, loc: Loc, start: yaml.Node, above: tuple[int, ...]) -> Any:
-        # A scalar's own place; a mapping's or list's is that of its key, where the reader looks for what is missing inside.
+        # A scalar's own place; a mapping's or list's is its key's, where one looks for what is missing inside.
         mark = (node if isinstance(node, yaml.ScalarNode) else start).start_mark
         self.places[loc] = Place(self.file, mark.line + 1, mark.column + 1)
         return self.value(node, loc, above)
@@ -150,7 +164,12 @@ class _Builder:
         try:
             return self._scalars.construct_object(node, deep=True)
         except (ConstructorError, ValueError) as error:
-            return self._wrong(node, loc, f"{node.value!r} is not what it looks like: {error}", "a date such as 2018-06-30, a number, text")
+            return self._wrong(
+                node,
+                loc,
+                f"{node.value!r} is not what it looks like: {error}",
+                "a date such as 2018-06-30, a number, text",
+            )
 
     def _tag(self, node: yaml.Node, loc: Loc, kind: str) -> None:
         if node.tag == REPLACE:
@@ -187,8 +206,15 @@ def _merge(
         keys = {str(key): key for key in [*old, *new]}
         table: dict[Any, Any] = {}
         for text, key in keys.items():
-            table[key] = _either(base, over, old.get(key), new.get(key), (key in old, key in new),
-                                 ((*was, text), (*now, text), (*to, text)), places)
+            table[key] = _either(
+                base,
+                over,
+                old.get(key),
+                new.get(key),
+                (key in old, key in new),
+                ((*was, text), (*now, text), (*to, text)),
+                places,
+            )
         return table
     order = list(dict.fromkeys([*map(identity, old), *map(identity, new)]))
     olds = {identity(item): n for n, item in enumerate(old)}
@@ -196,13 +222,27 @@ def _merge(
     items = []
     for n, name in enumerate(order):
         i, j = olds.get(name, -1), news.get(name, -1)
-        items.append(_either(base, over, old[i] if i >= 0 else None, new[j] if j >= 0 else None, (i >= 0, j >= 0),
-                             ((*was, i), (*now, j), (*to, n)), places))
+        items.append(
+            _either(
+                base,
+                over,
+                old[i] if i >= 0 else None,
+                new[j] if j >= 0 else None,
+                (i >= 0, j >= 0),
+                ((*was, i), (*now, j), (*to, n)),
+                places,
+            )
+        )
     return items
 
 
 def _either(
-    base: Document, over: Document, old: Any, new: Any, present: tuple[bool, bool], locs: tuple[Loc, Loc, Loc],
+    base: Document,
+    over: Document,
+    old: Any,
+    new: Any,
+    present: tuple[bool, bool],
+    locs: tuple[Loc, Loc, Loc],
     places: dict[Loc, Place],
 ) -> Any:
     """The value only one side has, or both merged."""
@@ -226,11 +266,11 @@ def _mergeable(old: Any, new: Any) -> bool:
 def _copy(source: Document, loc: Loc, to: Loc, places: dict[Loc, Place]) -> None:
     for path, place in source.places.items():
         if path[: len(loc)] == loc:
-            places[to + path[len(loc):]] = place
+            places[to + path[len(loc) :]] = place
 
 
 def canonical(value: Any) -> Any:
-    """The same data with every mapping's keys in the order of their text, so that nothing can depend on how a file orders them."""
+    """The same data, mappings in the order of their keys' text, so that nothing can depend on how a file orders them."""
     if isinstance(value, dict):
         return {key: canonical(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, list):

@@ -36,7 +36,7 @@ class Problem:
 
 
 class TopologyError(JinliuError):
-    """A world, an overlay or a lever's value is not right. `problems` holds all that was found, in the order of the files."""
+    """A world, an overlay or a lever's value is not right. `problems` holds all that was found, by file and line."""
 
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(dict.fromkeys(sorted(problems, key=lambda problem: problem.place)))

@@ -1,4 +1,4 @@
-"""Levers: what regulators and the industry decide, with the values each may take and the dated decisions of the world."""
+"""Levers: what regulators and the industry decide, the values each may take, and the world's dated decisions."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Decision(BaseModel):
 
 
 class Lever(BaseModel):
-    """A lever: its type with what it allows, the value it has before any decision, and the decisions in order of their dates.
+    """A lever: its type with what it allows, its value before any decision, and the decisions in order of their dates.
 
     `bool` is true or false; `number` lies from `minimum` to `maximum`, in `unit`; `enum` is one of `values`.
     """
@@ -94,7 +94,9 @@ class Lever(BaseModel):
             return data
         decisions = data.get("decisions", ())
         if isinstance(decisions, list | tuple):
-            decisions = [{**d, "value": real(d.get("value"))} if isinstance(d, dict) and "value" in d else d for d in decisions]
+            decisions = [
+                {**d, "value": real(d.get("value"))} if isinstance(d, dict) and "value" in d else d for d in decisions
+            ]
         values = {"baseline": real(data["baseline"])} if "baseline" in data else {}
         return {**data, **values, "decisions": decisions}
 
@@ -108,11 +110,15 @@ class Lever(BaseModel):
         found = []
         bounds = (self.minimum, self.maximum)
         if (self.type == "enum") != bool(self.values) or len(set(self.values)) < len(self.values):
-            found.append(Finding(("values",), "does not fit the type", "different symbols for the type enum, else none"))
+            found.append(
+                Finding(("values",), "does not fit the type", "different symbols for the type enum, else none")
+            )
         if self.type == "number" and (None in bounds or bounds[0] >= bounds[1]):  # type: ignore[operator]
             found.append(Finding(("minimum",), "the bounds do not fit the type", "a minimum below a maximum"))
         if self.type != "number" and bounds != (None, None):
-            found.append(Finding(("type",), f"{self.type} has no minimum or maximum", "bounds for the type number only"))
+            found.append(
+                Finding(("type",), f"{self.type} has no minimum or maximum", "bounds for the type number only")
+            )
         return found
 
     def _values(self) -> list[Finding]:
@@ -127,5 +133,9 @@ class Lever(BaseModel):
         for n, (one, two) in enumerate(zip(self.decisions, self.decisions[1:], strict=False)):
             if two.effective <= one.effective:
                 loc = ("decisions", n + 1, "effective")
-                found.append(Finding(loc, f"{two.effective} is not allowed", f"a date after the decision before it, {one.effective}"))
+                found.append(
+                    Finding(
+                        loc, f"{two.effective} is not allowed", f"a date after the decision before it, {one.effective}"
+                    )
+                )
         return found

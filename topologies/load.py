@@ -56,7 +56,9 @@ def _document(path: Path, shown: str, above: tuple[Path, ...]) -> Document:
     if not isinstance(over, str):
         raise TopologyError([Problem(place, "over", f"{over!r} is not allowed", f"{', '.join(worlds())}, or a path")])
     if "name" not in document.data:
-        raise TopologyError([Problem(Place(shown, 1, 1), "name", "is missing", "a name of its own: an overlay is another world")])
+        raise TopologyError(
+            [Problem(Place(shown, 1, 1), "name", "is missing", "a name of its own: an overlay is another world")]
+        )
     base_path, base_shown = _find(over, path.parent, place)
     if base_path.resolve() in above:
         raise TopologyError([Problem(place, "over", f"{over} lies over this file in turn", "a world that does not")])

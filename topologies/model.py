@@ -30,13 +30,22 @@ from topologies.errors import Place, Problem, TopologyError
 from topologies.levers import Lever, PolicySpec, ms
 from topologies.validation import refuse
 
-Id = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]*$"), Allowed("lower-case letters, digits and hyphens, such as wechat-pay")]
+Id = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9-]*$"), Allowed("lower-case letters, digits and hyphens, such as wechat-pay")
+]
 Topic = Literal["payments", "postings", "loans", "wealth", "operations"]
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[StrictInt, Field(ge=1, le=10**12)]
 Kind = Literal[
-    "platform", "card-scheme", "clearing-platform",
-    "state-bank", "joint-stock-bank", "city-bank", "rural-bank", "private-bank", "internet-bank",
+    "platform",
+    "card-scheme",
+    "clearing-platform",
+    "state-bank",
+    "joint-stock-bank",
+    "city-bank",
+    "rural-bank",
+    "private-bank",
+    "internet-bank",
 ]
 
 
@@ -66,10 +75,13 @@ def _moment(value: Any) -> Any:
     return value
 
 
-Tick = Annotated[str, AfterValidator(_tick), Allowed("a length of which a day holds a whole number: day, hour, second, 10s, 500ms")]
+Tick = Annotated[
+    str, AfterValidator(_tick), Allowed("a length of which a day holds a whole number: day, hour, second, 10s, 500ms")
+]
 Window = Annotated[str, AfterValidator(_window), Allowed(tumbling.NAMES)]
 Moment = Annotated[
-    datetime | date, BeforeValidator(_moment),
+    datetime | date,
+    BeforeValidator(_moment),
     Allowed("a date such as 2022-06-30, or a time such as 2022-06-30 12:00:00 (civil time, no zone)"),
 ]
 
@@ -114,7 +126,7 @@ class Scale(_Part):
 
 
 class Institution(_Part):
-    """Somebody in the world. `certified`: since when its interface is; `weight`: its own finer weight, where it has one."""
+    """Somebody in the world. `certified`: since when its interface is; `weight`: its own finer one, where it has one."""
 
     id: Id
     name: Text
@@ -166,7 +178,7 @@ class Topology(_Part):
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 (hex) of the canonical JSON of all that can change an event or a window: not of prose, citations or residuals.
+        """SHA-256 (hex) of the canonical JSON of what can change an event or a window: no prose, citations, residuals.
 
         Comments, layout and the order of keys leave it alone.
         """
@@ -210,7 +222,10 @@ class Topology(_Part):
         found = []
         for name, lever in self.levers.items():
             found.append(PolicySpec(name, lever.baseline, self.era.start_ms, lever.source))
-            found += [PolicySpec(name, decision.value, ms(decision.effective), decision.source) for decision in lever.decisions]
+            found += [
+                PolicySpec(name, decision.value, ms(decision.effective), decision.source)
+                for decision in lever.decisions
+            ]
         return tuple(sorted(found, key=lambda policy: (policy.effective_ms, policy.lever)))
 
     def levers_at(self, time_ms: int) -> dict[str, bool | float | int | str]:
@@ -226,14 +241,17 @@ class Topology(_Part):
             raise TopologyError([Problem(Place(f"topology {self.name}"), f"levers.{name}", wrong, allowed)])
 
     def cited(self) -> tuple[Figure, ...]:
-        """Every number of scale, institutions and economy with the citation that covers it, and the numbers of the levers."""
+        """Every number of scale, institutions and economy with the citation that covers it, and those of the levers."""
         found = []
-        for path, value in numbers(self._cited_data(), ""):
+        for path, value in numbers(self.figured(), ""):
             key = covering(path, self.figures)
             if key is not None:
                 found.append(Figure(field=path, value=value, source=self.figures[key]))
         for name, lever in self.levers.items():
-            stated = [("baseline", lever.baseline, lever.source), *(("decisions", d.value, d.source) for d in lever.decisions)]
+            stated = [
+                ("baseline", lever.baseline, lever.source),
+                *(("decisions", d.value, d.source) for d in lever.decisions),
+            ]
             found += [
                 Figure(field=f"levers.{name}.{field}", value=value, source=source)
                 for field, value, source in stated
@@ -241,6 +259,8 @@ class Topology(_Part):
             ]
         return tuple(found)
 
-    def _cited_data(self) -> dict[str, Any]:
+    def figured(self) -> dict[str, Any]:
         """The parts whose numbers need a citation: residuals of the fit are its own record."""
-        return self.model_dump(include={"scale": True, "institutions": True, "economy": True}, exclude={"economy": {"fit"}})
+        return self.model_dump(
+            include={"scale": True, "institutions": True, "economy": True}, exclude={"economy": {"fit"}}
+        )

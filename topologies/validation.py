@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
@@ -14,6 +14,7 @@ from topologies.document import Document, Loc, canonical, shown
 from topologies.errors import Problem, TopologyError
 
 M = TypeVar("M", bound=BaseModel)
+KEY = "[key]"  # pydantic's last step of a path when the key itself is wrong
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,21 @@ def validated(model: type[M], document: Document) -> M:
     try:
         return model.model_validate(canonical(document.data))
     except ValidationError as error:
-        problems = [problem for detail in error.errors() for problem in _problems(model, document, detail)]
+        problems = [problem for detail in _telling(error.errors()) for problem in _problems(model, document, detail)]
         raise TopologyError(problems) from error
+
+
+def _telling(details: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Without what only follows from another: contents of a refused key, a list emptied by its refused items."""
+    refused = [detail["loc"][:-1] for detail in details if detail["loc"][-1:] == (KEY,)]
+    for detail in details:
+        loc = detail["loc"]
+        follows = loc[-1:] != (KEY,) and any(loc[: len(key)] == key for key in refused)
+        emptied = detail["type"] == "too_short" and any(
+            len(other["loc"]) > len(loc) and other["loc"][: len(loc)] == loc for other in details
+        )
+        if not follows and not emptied:
+            yield detail
 
 
 def _problems(model: type[BaseModel], document: Document, detail: ErrorDetails) -> list[Problem]:
@@ -47,12 +61,13 @@ def _problems(model: type[BaseModel], document: Document, detail: ErrorDetails) 
     if detail["type"] == "findings":
         findings: tuple[Finding, ...] = detail["ctx"]["findings"]
         return [
-            Problem(document.place((*loc, *one.loc)), document.field((*loc, *one.loc)), one.what, one.allowed) for one in findings
+            Problem(document.place((*loc, *one.loc)), document.field((*loc, *one.loc)), one.what, one.allowed)
+            for one in findings
         ]
     kind = reach(Kind.of(model), loc)
     allowed = words(kind) if kind is not None else ""
     what = f"{shown(detail['input'])} is not allowed"
-    if detail["loc"][-1:] == ("[key]",):
+    if detail["loc"][-1:] == (KEY,):
         parent = reach(Kind.of(model), loc[:-1])
         what, allowed = f"the key {what}", words(Kind.of(get_args(parent.annotation)[0])) if parent is not None else ""
     elif detail["type"] == "missing":
@@ -76,7 +91,7 @@ def _written(document: Document, loc: tuple[str | int, ...]) -> Loc:
         last = n == len(loc) - 1
         if isinstance(here, dict):
             match = next((name for name in here if str(name) == str(key)), None)
-            if match is None and (not last or key == "[key]"):
+            if match is None and (not last or key == KEY):
                 continue
             here = here.get(match) if match is not None else None
             path.append(str(key))
