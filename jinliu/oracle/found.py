@@ -1,6 +1,5 @@
 """What stands on compacted topics: the newest record of each key, read committed."""
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 

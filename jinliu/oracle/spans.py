@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -50,4 +51,4 @@ def over(name: str, start_ms: int, end_ms: int) -> list[Window]:
     first = np.datetime64(start_ms, "ms").astype(f"M8[{unit}]")
     last = np.datetime64(end_ms - 1, "ms").astype(f"M8[{unit}]")
     edges = np.arange(first, last + 2).astype("M8[ms]").astype(np.int64).tolist()
-    return [Window(lo, hi) for lo, hi in zip(edges, edges[1:], strict=False)]
+    return [Window(lo, hi) for lo, hi in pairwise(edges)]

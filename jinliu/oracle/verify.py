@@ -3,13 +3,13 @@
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinliu.oracle import found, spans
-from jinliu.oracle.accept import NOBODY, Rules
+from jinliu.oracle.accept import Rules
 from jinliu.oracle.compare import Key, Verdict, compare
 from jinliu.oracle.contract import BANKS, MAX_SEQ_JUMP, TOPICS
 from jinliu.oracle.errors import OracleError
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from topologies import Topology
 
 DEFAULT_WINDOWS = ("day",)
-STATUS_FIELDS = ("window_end", "status", "missing")
 OPEN_STATUS = "PROVISIONAL"
 ACCOUNTING = "accounting"
 
@@ -197,13 +196,11 @@ def _accounting(metric: Metric, judged: Sequence[Judged]) -> dict[Key, dict[str,
     out = {}
     for part in judged:
         for source, ledger in part.ledgers.items():
-            received = ledger.folded + ledger.late + ledger.duplicate + ledger.dead
-            if source == NOBODY and not received:
-                continue
-            row = {"topic": part.topic, "shard": part.shard, "source": source, "received": received} | {
-                name: getattr(ledger, name) for name in ledger.__slots__
-            }
-            out[_key(metric, row)] = row
+            counts = asdict(ledger)
+            if any(counts.values()):
+                received = ledger.folded + ledger.late + ledger.duplicate + ledger.dead
+                row = {"topic": part.topic, "shard": part.shard, "source": source, "received": received, **counts}
+                out[_key(metric, row)] = row
     return out
 
 

@@ -33,7 +33,7 @@ def wire(name: str, value: dict[str, Any]) -> bytes:
 
 def payment(source: str, seq: int, at: int, shard: int = 0, amount: int = 100, **other: Any) -> bytes:
     """A payment `at` milliseconds after the start."""
-    event = {"source": source, "seq": seq, "payment_id": seq, "event_time": START + at, "payer_id": shard, "amount_fen": amount}
+    event = {"source": source, "seq": seq, "payment_id": seq, "event_time": START + at, "payer_id": 3 * shard, "amount_fen": amount}
     return wire("payment", PAYMENT | event | other)
 
 
