@@ -1,0 +1,174 @@
+"""What a user says: by option, by environment (`JINLIU_SEED=8`), or by what the data directory already holds."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import topologies
+from producers.options import Options as SourceOptions
+from pydantic import ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+from schemas.errors import JinliuError
+from streams.options import Options as WorkerOptions
+
+DEFAULT_DATA = Path(".jinliu")
+DEFAULT_TOPOLOGY = "china"
+DEFAULT_SEED = 7
+DAY_MS = 86_400_000
+SEED_MAX = 2**63 - 1
+
+
+class UsageError(JinliuError):
+    """An option has a value that cannot be."""
+
+
+class Settings(BaseSettings):
+    """Options common to the commands. None: not said."""
+
+    model_config = SettingsConfigDict(env_prefix="JINLIU_", env_ignore_empty=True, populate_by_name=True, extra="ignore")
+
+    topology: str | None = None
+    seed: int | None = None
+    from_: str | None = None
+    to: str | None = None
+    speed: str | None = None
+    data: Path = DEFAULT_DATA
+    broker: str | None = None
+    prefix: str = ""
+    registry: str | None = None
+
+    @field_validator("seed")
+    @classmethod
+    def _seed(cls, seed: int | None) -> int | None:
+        if seed is not None and not 0 <= seed <= SEED_MAX:
+            raise ValueError(f"must be between 0 and {SEED_MAX}")
+        return seed
+
+    @field_validator("broker")
+    @classmethod
+    def _broker(cls, broker: str | None) -> str | None:
+        for server in (broker or "").split(","):
+            host, _, port = server.strip().rpartition(":")
+            if broker is not None and not (host and port.isdigit() and 0 < int(port) < 65536):
+                raise ValueError("must be HOST:PORT, such as 127.0.0.1:9092")
+        return broker
+
+    @cached_property
+    def held(self) -> dict[str, Any]:
+        """What the run of the data directory was started with; empty when there is none or another broker is used."""
+        if self.broker is not None:
+            return {}
+        try:
+            held: dict[str, Any] = json.loads((self.data / "run.json").read_text())
+            return held
+        except (OSError, ValueError):
+            return {}
+
+    @cached_property
+    def world(self) -> topologies.Topology:
+        """The topology. Raises TopologyError naming file, line, field and what is allowed."""
+        return topologies.load(self.topology or self.held.get("topology") or DEFAULT_TOPOLOGY)
+
+    @property
+    def chosen_seed(self) -> int:
+        """The seed of the run."""
+        if self.seed is not None:
+            return self.seed
+        return int(self.held.get("seed", DEFAULT_SEED))
+
+    @cached_property
+    def span_ms(self) -> tuple[int, int]:
+        """Start and end (exclusive) of the run, simulated UTC ms. A date as --to is the last day; a time is the end."""
+        first = self.from_ or self.held.get("from")
+        last = self.to or self.held.get("to")
+        start = _moment("--from", first)[0] if first else self.world.span.start_ms
+        end = self.world.span.end_ms
+        if last:
+            end, whole_day = _moment("--to", last)
+            end += DAY_MS if whole_day else 0
+        if end <= start:
+            raise UsageError(f"--to {last or self.world.span.last} lies before --from {first or self.world.span.first}")
+        self._inside_era(start, end)
+        return start, end
+
+    def _inside_era(self, start: int, end: int) -> None:
+        era = self.world.era
+        if start < era.start_ms or end > era.end_ms:
+            raise UsageError(
+                f"the span lies outside what topology {self.world.name} covers: choose --from and --to within "
+                f"{_day(era.start_ms)} to {_day(era.end_ms - 1)}"
+            )
+
+    @cached_property
+    def pace(self) -> float | None:
+        """Simulated seconds per second; None for `max`."""
+        if self.speed is None or self.speed == "max":
+            return None
+        try:
+            pace = float(self.speed)
+        except ValueError:
+            pace = 0.0
+        if not 0 < pace < float("inf"):
+            raise UsageError(f"--speed {self.speed} is not allowed: a number above 0 (simulated seconds per second), or max")
+        return pace
+
+    def remember(self) -> None:
+        """Write what this run was started with into its data directory, for the commands that come after."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        said = {"topology": self.topology or self.held.get("topology") or DEFAULT_TOPOLOGY, "seed": self.chosen_seed}
+        said |= {"from": _time(self.span_ms[0]), "to": _time(self.span_ms[1])}
+        path = self.data / "run.json"
+        part = path.with_suffix(".part")
+        part.write_text(json.dumps(said, indent=1) + "\n")
+        part.replace(path)
+
+    def source_options(self, broker: str, sources: tuple[str, ...] = ()) -> SourceOptions:
+        """What `producers` is told."""
+        start, end = self.span_ms
+        return SourceOptions(broker, self.prefix, self.world, self.chosen_seed, start, end, sources, self.registry)
+
+    def worker_options(self, broker: str, **more: Any) -> WorkerOptions:
+        """What `streams` is told."""
+        return WorkerOptions(
+            broker=broker, topology=self.world, prefix=self.prefix, registry=self.registry, datadir=self.data, **more
+        )
+
+
+def settings(**said: Any) -> Settings:
+    """Settings from options (None: not said), then the environment.
+
+    Raises
+    ------
+    UsageError
+        Naming the option or variable, its value and what is allowed.
+    """
+    try:
+        return Settings(**{name: value for name, value in said.items() if value is not None})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = str(first["loc"][0]).rstrip("_")
+        why = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"--{name} (JINLIU_{name.upper()}) {first['input']!r}: {why}") from error
+
+
+def _moment(option: str, text: str) -> tuple[int, bool]:
+    """UTC ms of a date or time, and whether it is a whole date."""
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(f"{option} {text} is not allowed: a date such as 2022-06-30, or a time such as 2022-06-30T12:00:00") from None
+    if moment.tzinfo is not None:
+        raise UsageError(f"{option} {text} is not allowed: the simulated clock has no zone; leave it out")
+    return round(moment.replace(tzinfo=UTC).timestamp() * 1000), len(text) == 10
+
+
+def _time(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%dT%H:%M:%S.%f")
+
+
+def _day(ms: int) -> str:
+    return datetime.fromtimestamp(ms / 1000, UTC).strftime("%Y-%m-%d")
