@@ -53,9 +53,8 @@ class _Unread(defaultdict[TP, int | None]):
         super().__init__(lambda: None)
         self._ours = topics
 
-    def __setitem__(self, tp: TP, offset: int | None) -> None:
-        if tp.topic not in self._ours:
-            super().__setitem__(tp, offset)
+    def __getitem__(self, tp: TP) -> int | None:
+        return None if tp.topic in self._ours else super().__getitem__(tp)
 
 
 class ConsumerThread(driver.AIOKafkaConsumerThread):
