@@ -1,4 +1,4 @@
-"""YAML read so that every value still knows its file and line; overlays are merged on this level.
+"""YAML read so that every value still knows its file and line.
 
 Only plain data comes in: no tags of YAML but `!replace`, no merge keys, no key twice.
 """
@@ -182,95 +182,8 @@ class _Builder:
         self.problems.append(Problem(place, ".".join(map(str, loc)), what, allowed))
 
 
-def merged(base: Document, over: Document) -> Document:
-    """`over` laid over `base`: mappings key by key, lists of things with an id (or name) by that, all else replaced.
-
-    What `over` marks `!replace` replaces as a whole.
-    """
-    places: dict[Loc, Place] = {(): over.places[()]}
-    data = _merge(base, over, base.data, over.data, ((), (), ()), places)
-    return Document(data, places)
-
-
-def _merge(
-    base: Document, over: Document, old: Any, new: Any, locs: tuple[Loc, Loc, Loc], places: dict[Loc, Place]
-) -> Any:
-    """Merge the values at (path in base, path in over, path in the result)."""
-    was, now, to = locs
-    if now in over.replaced or not _mergeable(old, new):
-        _copy(over, now, to, places)
-        return new
-    if to:
-        places[to] = over.place(now)
-    if isinstance(old, dict):
-        keys = {str(key): key for key in [*old, *new]}
-        table: dict[Any, Any] = {}
-        for text, key in keys.items():
-            table[key] = _either(
-                base,
-                over,
-                old.get(key),
-                new.get(key),
-                (key in old, key in new),
-                ((*was, text), (*now, text), (*to, text)),
-                places,
-            )
-        return table
-    order = list(dict.fromkeys([*map(identity, old), *map(identity, new)]))
-    olds = {identity(item): n for n, item in enumerate(old)}
-    news = {identity(item): n for n, item in enumerate(new)}
-    items = []
-    for n, name in enumerate(order):
-        i, j = olds.get(name, -1), news.get(name, -1)
-        items.append(
-            _either(
-                base,
-                over,
-                old[i] if i >= 0 else None,
-                new[j] if j >= 0 else None,
-                (i >= 0, j >= 0),
-                ((*was, i), (*now, j), (*to, n)),
-                places,
-            )
-        )
-    return items
-
-
-def _either(
-    base: Document,
-    over: Document,
-    old: Any,
-    new: Any,
-    present: tuple[bool, bool],
-    locs: tuple[Loc, Loc, Loc],
-    places: dict[Loc, Place],
-) -> Any:
-    """The value only one side has, or both merged."""
-    if present == (True, True):
-        return _merge(base, over, old, new, locs, places)
-    source, loc, value = (base, locs[0], old) if present[0] else (over, locs[1], new)
-    _copy(source, loc, locs[2], places)
-    return value
-
-
-def _mergeable(old: Any, new: Any) -> bool:
-    if isinstance(old, dict) and isinstance(new, dict):
-        return True
-    if not (isinstance(old, list) and isinstance(new, list) and old and new):
-        return False
-    names = [[identity(item) for item in items] for items in (old, new)]
-    # An id twice is an error that must stay to be seen, not be merged away.
-    return all(None not in some and len(set(some)) == len(some) for some in names)
-
-
-def _copy(source: Document, loc: Loc, to: Loc, places: dict[Loc, Place]) -> None:
-    for path, place in source.places.items():
-        if path[: len(loc)] == loc:
-            places[to + path[len(loc) :]] = place
-
-
 def canonical(value: Any) -> Any:
-    """The same data, mappings in the order of their keys' text, so that nothing can depend on how a file orders them."""
+    """The same data, mappings in the order of their keys' text: nothing can depend on how a file orders them."""
     if isinstance(value, dict):
         return {key: canonical(value[key]) for key in sorted(value, key=str)}
     if isinstance(value, list):

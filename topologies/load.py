@@ -7,9 +7,10 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from topologies.claims import FILE as CLAIMS
-from topologies.document import Document, merged, read
+from topologies.document import Document, read
 from topologies.errors import Place, Problem, TopologyError
 from topologies.model import Topology
+from topologies.overlay import merged
 from topologies.validation import validated
 
 HOME = Path(__file__).parent

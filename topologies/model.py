@@ -126,7 +126,7 @@ class Scale(_Part):
 
 
 class Institution(_Part):
-    """Somebody in the world. `certified`: since when its interface is; `weight`: its own finer one, where it has one."""
+    """Somebody in the world. `certified`: since when its interface is; `weight`: a finer one, where it has its own."""
 
     id: Id
     name: Text
