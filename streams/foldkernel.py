@@ -1,7 +1,7 @@
 """One generated numba pass per rollup: every folded event of a chunk goes straight into the row of its window.
 
-The pass walks a chunk once, keeps the bounds of the last window it saw (events come nearly in order) and adds into int64 cells.
-Products are checked in float64 against 2^63 and sums by their sign bits, so nothing wraps.
+The pass walks a chunk once, keeps the bounds of the last window it saw (events come nearly in order) and adds into
+int64 cells. Products are checked in float64 against 2^63 and sums by their sign bits, so nothing wraps.
 """
 
 from __future__ import annotations
@@ -14,18 +14,19 @@ import numpy.typing as npt
 
 from schemas.kernels import compiled
 from streams import measures as m
-from streams.nativecode import HEADER
+from streams.nativecode import HEADER, NUMBA_TYPE
 from streams.rollup import Layout
 
 DONE, GROW, OVERFLOW, OUT_OF_RANGE = 0, 1, 2, 3
 LOOKUP_MAX = 1 << 16
-NUMBA_TYPE = {"int8": "t.int8", "int16": "t.int16", "int32": "t.int32", "int64": "t.int64", "bool": "t.boolean", "float64": "t.float64"}
 PRODUCT_MAX = "9.2e18"
 
 
 @dataclass(frozen=True, slots=True)
 class FoldPass:
-    """The compiled pass and what it needs beside the event columns: column names in order, lookup tables of histogram bins."""
+    """The compiled pass and what it needs beside the event columns: column names in order, lookup tables of histogram
+    bins.
+    """
 
     run: Callable[..., tuple[int, int, int]]
     columns: tuple[str, ...]
@@ -35,10 +36,11 @@ class FoldPass:
 def fold_pass(layout: Layout) -> FoldPass:
     """Generate and compile the pass of a layout.
 
-    run(start, used, keep, event_time, *columns, *tables, edges, params, slots, touched, free, rows) -> (status, position, used)
-    keep uint8[n], event_time int64[n], edges int64 window boundaries or empty, params int64 (window origin, length, first open window,
-    shards), slots int32 (row of each open window, -1 none), touched uint8 beside it, free int32 stack of unused rows (`used` of them are
-    taken), rows int64[capacity, width]. Status GROW asks for more rows and resumption at `position`.
+    run(start, used, keep, event_time, *columns, *tables, edges, params, slots, touched, free, rows) -> (status,
+    position, used) keep uint8[n], event_time int64[n], edges int64 window boundaries or empty, params int64 (window
+    origin, length, first open window, shards), slots int32 (row of each open window, -1 none), touched uint8 beside
+    it, free int32 stack of unused rows (`used` of them are taken), rows int64[capacity, width]. Status GROW asks for
+    more rows and resumption at `position`.
     """
     columns = layout.rollup.columns()
     histograms = [measure for measure in layout.rollup.measures.values() if measure.kind == m.HISTOGRAM]
@@ -56,7 +58,7 @@ def source(layout: Layout) -> str:
     types += [f"ro(t.{_table(rollup.measures[name].edges).dtype})" for name in histograms]
     signature = ", ".join(
         ["t.int64", "t.int64", "ro(t.uint8)", "ro(t.int64)", *types]
-        + ["ro(t.int64)", "ro(t.int64)", "rw(t.int32)", "rw(t.uint8)", "ro(t.int32)", "rw2(t.int64)"]
+        + ["ro(t.int64)", "ro(t.int64)", "rw(t.int32)", "rw(t.uint8)", "ro(t.int32)", "rw(t.int64, 2)"]
     )
     body = _Body(layout)
     body.write()
@@ -115,7 +117,11 @@ class _Body:
         self.lines += WINDOW.split("\n")
         cell = "np.int64(0)"
         for key, symbols in zip(rollup.keys, layout.symbols, strict=True):
-            cell = f"({cell}) * {len(symbols)} + np.int64(c_{key}[i])" if cell != "np.int64(0)" else f"np.int64(c_{key}[i])"
+            cell = (
+                f"({cell}) * {len(symbols)} + np.int64(c_{key}[i])"
+                if cell != "np.int64(0)"
+                else f"np.int64(c_{key}[i])"
+            )
         self.lines.append(f"cell = {cell}")
         for measure in rollup.measures.values():
             if measure.kind in (m.TOTAL, m.HISTOGRAM) and (measure.column or measure.times):
@@ -208,4 +214,3 @@ def _table(edges: tuple[int, ...]) -> npt.NDArray[np.int64] | npt.NDArray[np.int
     if not _by_lookup(edges):
         return bounds
     return np.searchsorted(bounds, np.arange(edges[-1] + 1), side="right").astype(np.int16)
-

@@ -1,7 +1,8 @@
 """What a rollup can sum: count, total, largest, smallest, histogram, distinct. All of them merge.
 
-Every measure may be restricted by `where` (column -> symbol or tuple of symbols, ANDed) and, if it counts or adds, spread over one
-more column by `by`. Values are int64; a sum that would leave int64 raises SumOverflow, it never wraps.
+Every measure may be restricted by `where` (column -> symbol or tuple of symbols, ANDed) and, if it counts or adds,
+spread over one more column by `by`. Values are int64; a sum that would leave int64 raises SumOverflow, it never
+wraps.
 """
 
 from __future__ import annotations
@@ -58,7 +59,8 @@ def smallest(column: str, *, where: Where | None = None) -> Measure:
 def histogram(column: str, edges: Sequence[int], *, times: str | None = None, where: Where | None = None) -> Measure:
     """Counts (or sums of `times`) of a column's values in bins.
 
-    edges: ascending integers e[0..k-1]. Bin 0 holds values below e[0], bin j values in [e[j-1], e[j]), bin k values from e[k-1] up.
+    edges: ascending integers e[0..k-1]. Bin 0 holds values below e[0], bin j values in [e[j-1], e[j]), bin k values
+    from e[k-1] up.
     """
     edges = tuple(edges)
     if not edges or any(low >= high for low, high in zip(edges, edges[1:], strict=False)):

@@ -1,4 +1,6 @@
-"""The merge of a metric: per window the newest partial of every shard, summed, and the rows that derive from the sum."""
+"""The merge of a metric: per window the newest partial of every shard, summed, and the rows that derive from the
+sum.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +26,8 @@ class _OpenWindow:
 
 
 class MergeState:
-    """Merging replaces, never adds: the result is a function of the newest partials, in whatever order shards write them.
+    """Merging replaces, never adds: the result is a function of the newest partials, in whatever order shards write
+    them.
 
     One instance may see all windows of a metric or any subset of them (one partition of `partials.<metric>`).
     """
@@ -63,14 +66,17 @@ class MergeState:
         return len(self._open)
 
     def take(self, provisional: bool = True) -> list[Any]:
-        """Rows of windows that closed since the last take, and with `provisional` of open windows that changed; by window and time.
+        """Rows of windows that closed since the last take, and with `provisional` of open windows that changed; by
+        window and time.
 
         Closed windows are forgotten.
         """
         rows: list[Any] = []
         for place in sorted(self._open):
             window = self._open[place]
-            closed = len(window.partials) == self._expected and all(p.status != PROVISIONAL for p in window.partials.values())
+            closed = len(window.partials) == self._expected and all(
+                p.status != PROVISIONAL for p in window.partials.values()
+            )
             if closed or (provisional and window.changed):
                 rows.extend(self._rows(window, closed))
                 window.changed = False

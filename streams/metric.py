@@ -32,8 +32,9 @@ class Window:
 class World:
     """What a derivation may know of the topology.
 
-    weight: real payments an event stands for as a rule, person_weight: real people a person stands for. people: persons simulated.
-    certified: institution id -> date of its interface's certification, None when never. banks, institutions: ids in code order.
+    weight: real payments an event stands for as a rule, person_weight: real people a person stands for. people:
+    persons simulated. certified: institution id -> date of its interface's certification, None when never. banks,
+    institutions: ids in code order.
     """
 
     weight: int
@@ -46,7 +47,9 @@ class World:
 
 
 class Folded:
-    """One rollup of one window, summed over all shards. `folded["measure"]` is int64 of shape keys (+ `by` symbols or bins)."""
+    """One rollup of one window, summed over all shards. `folded["measure"]` is int64 of shape keys (+ `by` symbols or
+    bins).
+    """
 
     def __init__(self, layout: Layout, row: Int64) -> None:
         self._layout, self._row = layout, row
@@ -88,11 +91,12 @@ Derive = Callable[[Window, Merged], Iterator[Row]]
 class Metric:
     """A metric topic `metrics.<name>`.
 
-    row: a dataclass derived from `streams.rows.Row`. key: fields that name a row, and the topic's key. derive: yields rows without their
-    window and status, which the merge fills in; deterministic, and doubles computed from integers the row also holds. proof: SQL over the
-    accepted events that returns one row per final row with the fields of `row` except status, revision, missing and window_end;
-    `{window}` is the window's name, `{w}` the column with its start. claims: ids of rows of claims.yaml it helps to measure.
-    windows: used when the topology names none for this metric (else its default). A metric without rollups is written by the engine itself.
+    row: a dataclass derived from `streams.rows.Row`. key: fields that name a row, and the topic's key. derive: yields
+    rows without their window and status, which the merge fills in; deterministic, and doubles computed from integers
+    the row also holds. proof: SQL over the accepted events that returns one row per final row with the fields of
+    `row` except status, revision, missing and window_end; `{window}` is the window's name, `{w}` the column with its
+    start. claims: ids of rows of claims.yaml it helps to measure. windows: used when the topology names none for this
+    metric (else its default). A metric without rollups is written by the engine itself.
     """
 
     name: str

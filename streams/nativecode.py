@@ -1,30 +1,45 @@
-"""From plain Python functions to machine code: the kernels of this room are ordinary, typed functions until they pass through here."""
+"""From plain Python functions to machine code: static kernels of this room are ordinary modules until they pass
+through here.
+"""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 from schemas.kernels import compiled
 
-HEADER = """from __future__ import annotations
-import numpy as np
+NUMBA_TYPE = {
+    "int8": "t.int8",
+    "int16": "t.int16",
+    "int32": "t.int32",
+    "int64": "t.int64",
+    "bool": "t.boolean",
+    "float64": "t.float64",
+}
+HEADER = """import numpy as np
 from numba import njit, types as t
 
-ro = lambda of: t.Array(of, 1, "C", readonly=True)
-rw = lambda of: t.Array(of, 1, "C")
-rw2 = lambda of: t.Array(of, 2, "C")
+
+def ro(of):
+    return t.Array(of, 1, "C", readonly=True)
+
+
+def rw(of, dimensions=1):
+    return t.Array(of, dimensions, "C")
 """
 
 
-def native(function: Callable[..., Any], signature: str, *inlined: Callable[..., Any], constants: str = "") -> Callable[..., Any]:
-    """`function` compiled with numba for one signature, without the GIL, kept in the kernel cache.
+def native(module: ModuleType, entry: str, signature: str, *called: str) -> Callable[..., Any]:
+    """The function `entry` of a module, compiled with numba for one signature, without the GIL, kept in the kernel
+    cache.
 
-    signature: text over `t` (numba.types), `ro(x)` (read-only 1-D array), `rw(x)` and `rw2(x)` (written 1-D and 2-D arrays).
-    inlined: functions it calls. constants: module text that both need.
+    signature: text over `t` (numba.types), `ro(x)` (read-only 1-D array) and `rw(x, d)` (written d-D array). called:
+    names of functions of the module that it calls, callees first.
     """
-    parts = [HEADER, constants]
-    parts.extend("@njit(nogil=True, cache=True)\n" + inspect.getsource(helper) for helper in inlined)
-    parts.append(f"@njit({signature}, nogil=True, cache=True)\n" + inspect.getsource(function))
-    return compiled("\n\n".join(parts), function.__name__)
+    lines = [inspect.getsource(module), HEADER]
+    lines.extend(f"{name} = njit(nogil=True, cache=True)({name})" for name in called)
+    lines.append(f"{entry} = njit({signature}, nogil=True, cache=True)({entry})")
+    return compiled("\n".join(lines) + "\n", entry)

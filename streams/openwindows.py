@@ -1,4 +1,6 @@
-"""The open windows of one rollup in one shard: rows of the finest window that are folded into, and sums of closed ones for coarser windows."""
+"""The open windows of one rollup in one shard: rows of the finest window that are folded into, and sums of closed
+ones for coarser windows.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,9 @@ class BoundRollup:
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """One window to write: its level in `windows`, its number there, its row packed; closed when it is the last writing."""
+    """One window to write: its level in `windows`, its number there, its row packed; closed when it is the last
+    writing.
+    """
 
     level: int
     index: int
@@ -42,9 +46,11 @@ class Written:
 
 
 class OpenWindows:
-    """Folds a rollup. Level 0 is the finest window; a row of a coarser level holds only what closed level-0 windows left.
+    """Folds a rollup. Level 0 is the finest window; a row of a coarser level holds only what closed level-0 windows
+    left.
 
-    Closing is in order of time and complete: every window of the span is handed out closed exactly once, empty ones too.
+    Closing is in order of time and complete: every window of the span is handed out closed exactly once, empty ones
+    too.
     """
 
     def __init__(self, bound: BoundRollup, fold: FoldPass, shards: int) -> None:
@@ -64,7 +70,9 @@ class OpenWindows:
 
     # -- folding ----------------------------------------------------------------------------------------------------
     def fold(self, keep: UInt8, columns: Mapping[str, npt.NDArray[np.generic]], latest_ms: int) -> None:
-        """Fold the kept events of a chunk. latest_ms: greatest event time among them. Raises SumOverflow, OutOfRange."""
+        """Fold the kept events of a chunk. latest_ms: greatest event time among them. Raises SumOverflow,
+        OutOfRange.
+        """
         windows, base = self.bound.windows[0], self.opened[0]
         self._reach(windows.index(latest_ms) - base + 1)
         params = np.array((windows.origin, windows.length, base, self.shards), np.int64)
@@ -170,7 +178,8 @@ class OpenWindows:
 
     def _so_far(self, level: int, index: int) -> Int64:
         if level == 0:
-            return self._rows[self._slots[index - self.opened[0]]]
+            finest_row: Int64 = self._rows[self._slots[index - self.opened[0]]]
+            return finest_row
         windows, finest = self.bound.windows[level], self.bound.windows[0]
         row = np.zeros(self.layout.width, np.int64)
         if index in self._coarse[level]:
@@ -182,7 +191,9 @@ class OpenWindows:
         return row
 
     def changes(self) -> Iterator[tuple[int, int, bytes | None]]:
-        """State rows (level, window number, packed row or None for a tombstone) that differ from what was stored last."""
+        """State rows (level, window number, packed row or None for a tombstone) that differ from what was stored
+        last.
+        """
         for level, stored in enumerate(self._stored):
             for index in sorted(index for index in stored if index < self.opened[level]):
                 stored.discard(index)

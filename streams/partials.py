@@ -12,9 +12,11 @@ PARTIAL_PARTITIONS = 2
 
 @dataclass(slots=True)
 class Partial:
-    """Fields as in partial.avsc, `folded` as `streams.packing` lays it out; `metric` names the topic, `index` the window in its table.
+    """Fields as in partial.avsc, `folded` as `streams.packing` lays it out; `metric` names the topic, `index` the
+    window in its table.
 
-    The newest partial of a (rollup, topic, shard, window, window_start) replaces the former; one that is not PROVISIONAL is the last.
+    The newest partial of a (rollup, topic, shard, window, window_start) replaces the former; one that is not
+    PROVISIONAL is the last.
     """
 
     metric: str
@@ -52,4 +54,17 @@ class Partial:
         return cls(metric=metric, index=-1, **{name: value[name] for name in FIELDS})
 
 
-FIELDS = ("rollup", "topic", "shard", "window", "window_start", "window_end", "status", "revision", "missing", "upto", "wall", "folded")
+FIELDS = (
+    "rollup",
+    "topic",
+    "shard",
+    "window",
+    "window_start",
+    "window_end",
+    "status",
+    "revision",
+    "missing",
+    "upto",
+    "wall",
+    "folded",
+)

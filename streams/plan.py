@@ -31,10 +31,11 @@ DTYPE = {"long": "int64", "int": "int32", "enum": "int8", "boolean": "bool", "do
 
 @dataclass(frozen=True, slots=True)
 class EventTopic:
-    """An event topic: its record, the amount its control totals add up, the field that places an event in a shard, and range rules.
+    """An event topic: its record, the amount its control totals add up, the field that places an event in a shard,
+    and range rules.
 
-    person: field with a person id. institution: string field whose code places the event. vocabularies: string field -> "banks" or
-    "institutions". rules: what else an event of the run cannot be.
+    person: field with a person id. institution: string field whose code places the event. vocabularies: string field
+    -> "banks" or "institutions". rules: what else an event of the run cannot be.
     """
 
     record: str
@@ -77,7 +78,9 @@ class DecoderSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TopicPlan:
-    """The plan of one topic. Times are simulated UTC ms; rollups are those of all metrics that read the topic, in order of name."""
+    """The plan of one topic. Times are simulated UTC ms; rollups are those of all metrics that read the topic, in
+    order of name.
+    """
 
     topic: str
     record: str
@@ -118,10 +121,13 @@ def world_of(topology: Topology) -> World:
     )
 
 
-def plans(topology: Topology, run: Mapping[str, Any], metrics: Mapping[str, Metric] | None = None) -> dict[str, TopicPlan]:
+def plans(
+    topology: Topology, run: Mapping[str, Any], metrics: Mapping[str, Metric] | None = None
+) -> dict[str, TopicPlan]:
     """A plan for every event topic that a metric reads, by topic.
 
-    run: the run record (roster, start, end). metrics: by name, all bundled ones by default. Raises DefinitionError, WindowError.
+    run: the run record (roster, start, end). metrics: by name, all bundled ones by default. Raises DefinitionError,
+    WindowError.
     """
     chosen = bundled.load() if metrics is None else metrics
     world = world_of(topology)
@@ -145,7 +151,9 @@ def plan_topic(
     metrics: Sequence[Metric],
     windows: Mapping[str, Sequence[str]],
 ) -> TopicPlan:
-    """One topic's plan. span: start, end, tick (ms). waiting: allowed lateness and patience (ticks). windows: metric -> window names."""
+    """One topic's plan. span: start, end, tick (ms). waiting: allowed lateness and patience (ticks). windows: metric
+    -> window names.
+    """
     spec = EVENT_TOPICS.get(topic)
     if spec is None:
         raise DefinitionError(f"no event topic {topic!r}; known: {', '.join(EVENT_TOPICS)}")

@@ -1,4 +1,6 @@
-"""Range rules: which events of a topic can be no event of this run, judged over whole columns before the ledger walks them."""
+"""Range rules: which events of a topic can be no event of this run, judged over whole columns before the ledger walks
+them.
+"""
 
 from __future__ import annotations
 
@@ -10,14 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas.kernels import compiled
-from streams.nativecode import HEADER
+from streams.nativecode import HEADER, NUMBA_TYPE
 
 UInt8 = npt.NDArray[np.uint8]
 Refuse = Callable[[Mapping[str, Any], npt.NDArray[np.int64]], UInt8]
 FIRST_CODE = 32
 AMOUNT_FEN_MAX = 10**13
 WEIGHT_MAX = 10**9
-NUMBA_TYPE = {"int8": "t.int8", "int16": "t.int16", "int32": "t.int32", "int64": "t.int64", "bool": "t.boolean", "float64": "t.float64"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +56,9 @@ def foreign_code(column: str) -> Rule:
 
 
 def rules_pass(rules: Sequence[Rule]) -> Refuse:
-    """The rules as one compiled pass: (event columns, int64[5] limits) -> uint8[n], 0 or 32 + the number of the first rule that refuses."""
+    """The rules as one compiled pass: (event columns, int64[5] limits) -> uint8[n], 0 or 32 + the number of the first
+    rule that refuses.
+    """
     run = compiled(source(rules), "refuse")
     columns = tuple(dict.fromkeys(rule.column for rule in rules))
 

@@ -1,4 +1,6 @@
-"""A rollup: one topic, grouped by closed sets of keys and by tumbling windows, with mergeable measures; and its layout in memory."""
+"""A rollup: one topic, grouped by closed sets of keys and by tumbling windows, with mergeable measures; and its
+layout in memory.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +26,9 @@ CELLS_MAX = 4_000_000
 class Rollup:
     """What to fold.
 
-    keys: event columns with a closed set of values (enumerations, booleans, strings with a vocabulary); cells are their product.
-    measures: name -> measure. where: only events that match are folded, column -> symbol or tuple of symbols, ANDed.
+    keys: event columns with a closed set of values (enumerations, booleans, strings with a vocabulary); cells are
+    their product. measures: name -> measure. where: only events that match are folded, column -> symbol or tuple of
+    symbols, ANDed.
     """
 
     name: str
@@ -67,8 +70,9 @@ class Part:
 class Layout:
     """A rollup bound to its columns: a row is int64[width], sums and extremes first, then bitmaps from `bitmap` on.
 
-    Extremes are stored so that 0 means none: v + 1 for v >= 0, else v. regions: int64[k, 3] (start, stop, op) covering the row.
-    tag: 4 bytes that change with the definition, so that stored rows of another definition are refused.
+    Extremes are stored so that 0 means none: v + 1 for v >= 0, else v. regions: int64[k, 3] (start, stop, op)
+    covering the row. tag: 4 bytes that change with the definition, so that stored rows of another definition are
+    refused.
     """
 
     rollup: Rollup
@@ -84,11 +88,12 @@ class Layout:
     def view(self, row: Int64, name: str) -> Int64:
         """int64 array of one measure's shape: sums as they are, extremes decoded (0 where none), bitmaps counted."""
         part = self.parts[name]
-        cells = row[part.offset : part.offset + part.size].reshape(part.shape)
+        cells: Int64 = row[part.offset : part.offset + part.size].reshape(part.shape)
         if part.op == ADD:
             return cells
         if part.op == OR:
-            return np.bitwise_count(cells.view(np.uint64)).sum(axis=-1, dtype=np.int64)
+            people: Int64 = np.bitwise_count(cells.view(np.uint64)).sum(axis=-1, dtype=np.int64)
+            return people
         return np.where(cells > 0, cells - 1, cells)
 
 
@@ -99,7 +104,9 @@ def bind(rollup: Rollup, columns: Mapping[str, Column], people: int) -> Layout:
     """
     for name in rollup.columns():
         if name not in columns:
-            raise DefinitionError(f"rollup {rollup.name!r}: topic {rollup.topic!r} has no column {name!r}; it has {', '.join(columns)}")
+            raise DefinitionError(
+                f"rollup {rollup.name!r}: topic {rollup.topic!r} has no column {name!r}; it has {', '.join(columns)}"
+            )
     symbols = tuple(_symbols(rollup, columns, key) for key in rollup.keys)
     _check_where(rollup, columns, rollup.where)
     keys = tuple(len(values) for values in symbols)
@@ -115,7 +122,15 @@ def bind(rollup: Rollup, columns: Mapping[str, Column], people: int) -> Layout:
         raise DefinitionError(f"rollup {rollup.name!r}: {offset} cells a window; between 1 and {CELLS_MAX} are allowed")
     bitmap = min((part.offset for part in parts.values() if part.op == OR), default=offset)
     regions = np.array([(part.offset, part.offset + part.size, part.op) for part in parts.values()], np.int64)
-    text = repr((rollup.keys, symbols, sorted(rollup.where.items()), list(rollup.measures.items()), words if bitmap < offset else 0))
+    text = repr(
+        (
+            rollup.keys,
+            symbols,
+            sorted(rollup.where.items()),
+            list(rollup.measures.items()),
+            words if bitmap < offset else 0,
+        )
+    )
     tag = hashlib.sha256(text.encode()).digest()[:4]
     return Layout(rollup, columns, symbols, parts, offset, bitmap, words, regions, tag)
 
@@ -140,4 +155,6 @@ def _check_where(rollup: Rollup, columns: Mapping[str, Column], where: m.Where) 
         known = _symbols(rollup, columns, name)
         for symbol in wanted if isinstance(wanted, tuple) else (wanted,):
             if symbol not in known:
-                raise DefinitionError(f"rollup {rollup.name!r}: {name!r} is never {symbol!r}; it is one of {', '.join(map(str, known))}")
+                raise DefinitionError(
+                    f"rollup {rollup.name!r}: {name!r} is never {symbol!r}; it is one of {', '.join(map(str, known))}"
+                )

@@ -1,6 +1,7 @@
 """Row classes of metrics and the Avro schemas generated from them.
 
-`python -m streams.rows` writes schemas/avsc/metrics/<metric>.avsc; a test holds the committed files equal to the row classes.
+`python -m streams.rows` writes schemas/avsc/metrics/<metric>.avsc; a test holds the committed files equal to the row
+classes.
 """
 
 from __future__ import annotations
@@ -32,9 +33,14 @@ class Row:
     window: str = doc("Name of the tumbling window, such as `day`.", default="")
     window_start: int = doc("Start of the window, inclusive, simulated UTC milliseconds.", default=0)
     window_end: int = doc("End of the window, exclusive.", default=0)
-    status: str = doc("PROVISIONAL while the window is open; then FINAL, or INCOMPLETE when events are known missing.", default="PROVISIONAL")
+    status: str = doc(
+        "PROVISIONAL while the window is open; then FINAL, or INCOMPLETE when events are known missing.",
+        default="PROVISIONAL",
+    )
     revision: int = doc("Grows with every writing of this window.", default=0)
-    missing: int = doc("Events known missing from the window; 0 and INCOMPLETE when the number is not known.", default=0)
+    missing: int = doc(
+        "Events known missing from the window; 0 and INCOMPLETE when the number is not known.", default=0
+    )
 
 
 def as_dict(row: Any) -> dict[str, Any]:
@@ -45,18 +51,26 @@ def as_dict(row: Any) -> dict[str, Any]:
 def avro(name: str, row: type[Any]) -> dict[str, Any]:
     """The Avro record of a row class. name: the metric's, such as `market-share`; the record is `MarketShare`.
 
-    int is long, `int | None` a nullable long, and so on for float, str and bool; window_start and window_end are timestamps, status an
-    enumeration. Raises DefinitionError for a field of another type or without documentation.
+    int is long, `int | None` a nullable long, and so on for float, str and bool; window_start and window_end are
+    timestamps, status an enumeration. Raises DefinitionError for a field of another type or without documentation.
     """
     hints = typing.get_type_hints(row)
     fields = []
     for field in dataclasses.fields(row):
         if "doc" not in field.metadata:
-            raise DefinitionError(f"metric {name!r}: field {field.name!r} of {row.__name__} has no doc; declare it with streams.rows.doc")
+            raise DefinitionError(
+                f"metric {name!r}: field {field.name!r} of {row.__name__} has no doc; declare it with streams.rows.doc"
+            )
         fields.append(_field(name, field.name, hints[field.name], field.metadata["doc"]))
     text = (row.__doc__ or "").strip().split("\n\n")[0]
     record = "".join(part.capitalize() for part in name.split("-"))
-    return {"type": "record", "name": record, "namespace": "jinliu.metrics", "doc": " ".join(text.split()), "fields": fields}
+    return {
+        "type": "record",
+        "name": record,
+        "namespace": "jinliu.metrics",
+        "doc": " ".join(text.split()),
+        "fields": fields,
+    }
 
 
 def avsc(name: str, row: type[Any]) -> str:
@@ -74,9 +88,16 @@ def _field(metric: str, name: str, hint: Any, text: str) -> dict[str, Any]:
         return {"name": name, "type": {"type": "enum", "name": "Status", "symbols": list(STATUSES)}, "doc": text}
     if hint in AVRO:
         return {"name": name, "type": AVRO[hint], "doc": text}
-    if isinstance(hint, types.UnionType) and len(hint.__args__) == 2 and hint.__args__[1] is type(None) and hint.__args__[0] in AVRO:
+    if (
+        isinstance(hint, types.UnionType)
+        and len(hint.__args__) == 2
+        and hint.__args__[1] is type(None)
+        and hint.__args__[0] in AVRO
+    ):
         return {"name": name, "type": ["null", AVRO[hint.__args__[0]]], "default": None, "doc": text}
-    raise DefinitionError(f"metric {metric!r}: field {name!r} is {hint}; use int, float, str or bool, or one of them | None")
+    raise DefinitionError(
+        f"metric {metric!r}: field {name!r} is {hint}; use int, float, str or bool, or one of them | None"
+    )
 
 
 def write(directory: Path) -> list[Path]:

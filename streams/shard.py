@@ -1,4 +1,6 @@
-"""The state of one shard of a topic: a function of its partition's prefix, whatever the chunks, restarts and takeovers between."""
+"""The state of one shard of a topic: a function of its partition's prefix, whatever the chunks, restarts and
+takeovers between.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +40,8 @@ class DeadLetter:
 
 @dataclass(slots=True)
 class Changes:
-    """What one transaction holds. upto: next offset to fold. closed: every window that ends at or before it is closed (UTC ms).
+    """What one transaction holds. upto: next offset to fold. closed: every window that ends at or before it is closed
+    (UTC ms).
 
     state: (key, value) rows for `state.<topic>`, None is a tombstone. accounting: rows that changed.
     """
@@ -52,7 +55,8 @@ class Changes:
 
 
 class ShardState:
-    """Folds a partition's chunks in offset order; `take` hands out what changed since the last time and counts it as stored.
+    """Folds a partition's chunks in offset order; `take` hands out what changed since the last time and counts it as
+    stored.
 
     A transaction that fails loses the state: drop it, restore from what was stored, and fold from its `next_offset`.
     """
@@ -62,7 +66,9 @@ class ShardState:
         self.next_offset = 0
         self.wall_ms = 0
         self._ledger = Ledger(plan, shard)
-        self._open = [OpenWindows(bound, run, plan.shards) for bound, run in zip(plan.rollups, plan.passes, strict=True)]
+        self._open = [
+            OpenWindows(bound, run, plan.shards) for bound, run in zip(plan.rollups, plan.passes, strict=True)
+        ]
         self._revisions: list[list[dict[int, int]]] = [[{} for _ in bound.windows] for bound in plan.rollups]
         self._tables = {windows.name: windows for bound in plan.rollups for windows in bound.windows}
         self._missing: dict[str, dict[int, dict[str, int]]] = {name: {} for name in self._tables}
@@ -79,11 +85,14 @@ class ShardState:
 
     @property
     def floor_ms(self) -> int:
-        """Events before it are late; windows that end at or before it are closed. 2^63 - 1 when every source is closed."""
+        """Events before it are late; windows that end at or before it are closed. 2^63 - 1 when every source is
+        closed.
+        """
         return self._ledger.floor_ms
 
     def fold(self, rows: Rows, first: int, last: int) -> None:
-        """Fold a chunk that covers the offsets first..last (it may hold fewer rows: control records, aborted transactions).
+        """Fold a chunk that covers the offsets first..last (it may hold fewer rows: control records, aborted
+        transactions).
 
         Raises OffsetOrder unless `first` is `next_offset`, SumOverflow; after an error the state is not to be used.
         """
@@ -93,7 +102,9 @@ class ShardState:
             )
         if rows.n:
             if rows.offset[0] < first or rows.offset[-1] > last:
-                raise OffsetOrder(f"{self.plan.topic}/{self.shard}: rows {rows.offset[0]}..{rows.offset[-1]} in chunk {first}..{last}")
+                raise OffsetOrder(
+                    f"{self.plan.topic}/{self.shard}: rows {rows.offset[0]}..{rows.offset[-1]} in chunk {first}..{last}"
+                )
             self._fold(rows, last + 1)
         self.next_offset = last + 1
 
@@ -104,7 +115,9 @@ class ShardState:
         for row in walked.dead:
             key, value, timestamp = rows.raw(row)
             reason = self._ledger.reason(int(walked.verdict[row]))
-            self._dead.append(DeadLetter(self.plan.topic, self.shard, int(rows.offset[row]), reason, key, value, timestamp))
+            self._dead.append(
+                DeadLetter(self.plan.topic, self.shard, int(rows.offset[row]), reason, key, value, timestamp)
+            )
         if walked.folded:
             for windows in self._open:
                 windows.fold(walked.keep, events, walked.latest_ms)
@@ -149,11 +162,15 @@ class ShardState:
 
     # -- storing ----------------------------------------------------------------------------------------------------
     def take(self, provisional: bool = True) -> Changes:
-        """Everything that changed, marked clean. Without `provisional` the partials of open windows wait for a later take."""
+        """Everything that changed, marked clean. Without `provisional` the partials of open windows wait for a later
+        take.
+        """
         changes = Changes(self.next_offset, self.floor_ms)
         if provisional:
             for number, windows in enumerate(self._open):
-                self._partials.extend(self._partial(number, written, self.next_offset) for written in windows.provisional())
+                self._partials.extend(
+                    self._partial(number, written, self.next_offset) for written in windows.provisional()
+                )
         changes.partials, self._partials = self._partials, []
         changes.dead, self._dead = self._dead, []
         changes.accounting = self._accounting()
@@ -184,7 +201,13 @@ class ShardState:
     def _meta(self) -> bytes:
         meta = {
             "version": VERSION,
-            "span": [self.plan.start_ms, self.plan.end_ms, self.plan.tick_ms, self.plan.lateness_ticks, self.plan.patience_ticks],
+            "span": [
+                self.plan.start_ms,
+                self.plan.end_ms,
+                self.plan.tick_ms,
+                self.plan.lateness_ticks,
+                self.plan.patience_ticks,
+            ],
             "shards": self.plan.shards,
             "roster": self.plan.roster,
             "rollups": self._rollup_tags(),
@@ -214,7 +237,9 @@ class ShardState:
         stored = {key: value for key, value in state.items() if value is not None}
         if META not in stored:
             if stored:
-                raise StateMismatch(f"state.{plan.topic}/{shard} holds {len(stored)} rows but no position; use a new prefix or data directory")
+                raise StateMismatch(
+                    f"state.{plan.topic}/{shard} holds {len(stored)} rows but no position; use a new prefix or data directory"
+                )
             return self
         meta = json.loads(stored.pop(META))
         self._check(meta)
@@ -247,7 +272,9 @@ class ShardState:
         self._accounted = ledger.accounts.copy()
         for name, windows in meta["missing"].items():
             self._missing[name] = {int(index): dict(named) for index, named in windows.items()}
-        self._revisions = [[{int(index): count for index, count in level.items()} for level in rollup] for rollup in meta["revisions"]]
+        self._revisions = [
+            [{int(index): count for index, count in level.items()} for level in rollup] for rollup in meta["revisions"]
+        ]
         for open_windows in self._open:
             open_windows.opened = [windows.closed(self.floor_ms) for windows in open_windows.bound.windows]
 

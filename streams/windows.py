@@ -1,8 +1,8 @@
 """Tumbling event-time windows from a millisecond to a year.
 
-Windows are half open, [start, end), in UTC milliseconds. Windows of fixed length are aligned to the epoch (as in Kafka Streams and
-SQL's `date_bin`), months and years to the calendar. Every boundary inside the span lies on the run's tick grid, so that a window is a
-union of ticks and control totals can speak about it.
+Windows are half open, [start, end), in UTC milliseconds. Windows of fixed length are aligned to the epoch (as in
+Kafka Streams and SQL's `date_bin`), months and years to the calendar. Every boundary inside the span lies on the
+run's tick grid, so that a window is a union of ticks and control totals can speak about it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from topologies.windows import NAMES, length_ms
 
 Int64 = npt.NDArray[np.int64]
 
-CALENDAR = {"month": "M", "year": "Y"}
+CALENDAR = ("month", "year")
 NO_EDGES: Int64 = np.empty(0, np.int64)
 NO_EDGES.setflags(write=False)
 
@@ -26,7 +26,8 @@ NO_EDGES.setflags(write=False)
 class Windows:
     """All windows of one name that meet a span, numbered from 0.
 
-    origin: start of window 0, UTC ms. length: ms, 0 when the boundaries are a table. edges: int64[count + 1], empty for a fixed length.
+    origin: start of window 0, UTC ms. length: ms, 0 when the boundaries are a table. edges: int64[count + 1], empty
+    for a fixed length.
     """
 
     name: str
@@ -82,7 +83,9 @@ def tumbling(name: str, start_ms: int, end_ms: int, tick_ms: int) -> Windows:
         origin = start_ms // length * length
         windows = Windows(name, origin, length, NO_EDGES, -((origin - end_ms) // length))
         inside = windows.count > 1
-        off = np.array([inside and ((origin + length - start_ms) % tick_ms != 0 or (windows.count > 2 and length % tick_ms != 0))])
+        off = np.array(
+            [inside and ((origin + length - start_ms) % tick_ms != 0 or (windows.count > 2 and length % tick_ms != 0))]
+        )
     if off.any():
         raise WindowError(
             f"window {name!r} is no union of ticks of {tick_ms} ms counted from {start_ms}: choose a longer window or a shorter tick_ms"
@@ -94,12 +97,17 @@ def nested(names: tuple[str, ...], start_ms: int, end_ms: int, tick_ms: int) -> 
     """Windows of several names, finest first. Raises WindowError unless every coarser one is a union of finest ones."""
     if not names:
         raise WindowError("a metric needs at least one window, such as `day`")
-    tables = sorted((tumbling(name, start_ms, end_ms, tick_ms) for name in dict.fromkeys(names)), key=lambda table: -table.count)
+    tables = sorted(
+        (tumbling(name, start_ms, end_ms, tick_ms) for name in dict.fromkeys(names)), key=lambda table: -table.count
+    )
     finest = tables[0]
     for table in tables[1:]:
         inner = table.starts()[1:]
-        if (inner != finest.origin + (inner - finest.origin) // finest.length * finest.length).any() if finest.length else \
-                not np.isin(inner, finest.edges).all():
+        if (
+            (inner != finest.origin + (inner - finest.origin) // finest.length * finest.length).any()
+            if finest.length
+            else not np.isin(inner, finest.edges).all()
+        ):
             raise WindowError(f"window {table.name!r} is no union of windows {finest.name!r}: choose names that nest")
     return tuple(tables)
 
@@ -114,10 +122,8 @@ def _length(name: str) -> int:
 
 
 def _calendar(name: str, start_ms: int, end_ms: int) -> Windows:
-    unit = CALENDAR[name]
-    first = np.datetime64(start_ms, "ms").astype(f"datetime64[{unit}]")
-    last = np.datetime64(end_ms - 1, "ms").astype(f"datetime64[{unit}]")
-    periods = np.arange(first, last + np.timedelta64(2, unit))
-    edges = periods.astype("datetime64[ms]").astype(np.int64)
+    unit = "datetime64[M]" if name == "month" else "datetime64[Y]"
+    first, last = np.array([start_ms, end_ms - 1], "datetime64[ms]").astype(unit).astype(np.int64).tolist()
+    edges = np.arange(first, last + 2).astype(unit).astype("datetime64[ms]").astype(np.int64)
     edges.setflags(write=False)
     return Windows(name, int(edges[0]), 0, edges, len(edges) - 1)

@@ -14,7 +14,8 @@ from streams.rows import avsc
 
 @cache
 def load() -> dict[str, Metric]:
-    """Every metric of this package by name, sorted. A metric whose row schema is not in the catalog is registered there.
+    """Every metric of this package by name, sorted. A metric whose row schema is not in the catalog is registered
+    there.
 
     Raises DefinitionError if a module has no METRIC or two have one name.
     """

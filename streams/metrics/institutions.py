@@ -1,4 +1,6 @@
-"""`metrics.institutions`: what institutions do beside payments: research against revenue, decisions, releases, certification."""
+"""`metrics.institutions`: what institutions do beside payments: research against revenue, decisions, releases,
+certification.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +43,11 @@ def derive(window: Window, merged: Merged) -> Iterator[InstitutionRow]:
     folded = merged["operations"]
     kinds = {str(kind): number for number, kind in enumerate(folded.symbols("kind"))}
     for institution, events, amounts, days in zip(
-        folded.symbols("institution"), folded["events"].tolist(), folded["amount_fen"].tolist(), folded["days"].tolist(), strict=True
+        folded.symbols("institution"),
+        folded["events"].tolist(),
+        folded["amount_fen"].tolist(),
+        folded["days"].tolist(),
+        strict=True,
     ):
         if not any(events):
             continue

@@ -1,16 +1,18 @@
 """`metrics.market-share`: who carries the payments, by channel and scene.
 
-Only payments that succeeded count. The third-party market is every channel but BANK, the banks' own mobile payment. Concentration is the
-Herfindahl-Hirschman index, the sum of squared shares (Hirschman, The Paternity of an Index, AER 54(5), 1964), between 1/n and 1.
+Only payments that succeeded count. The third-party market is every channel but BANK, the banks' own mobile payment.
+Concentration is the Herfindahl-Hirschman index, the sum of squared shares (Hirschman, The Paternity of an Index, AER
+54(5), 1964), between 1/n and 1.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from streams.measures import count, total
-from streams.metric import Merged, Metric, Window, ratio, totalled
+from streams.metric import Int64, Merged, Metric, Window, ratio, totalled
 from streams.rollup import Rollup
 from streams.rows import Row, doc
 
@@ -71,7 +73,7 @@ def derive(window: Window, merged: Merged) -> Iterator[MarketShareRow]:
             yield MarketShareRow(
                 channel=channel,
                 scene=str(scene),
-                **{name: int(cells[c, s]) for name, cells in sums.items()},
+                **_cell(sums, c, s),
                 scene_payments_weighted=int(payments_in_scene[s]),
                 scene_amount_weighted_fen=int(in_scene[s]),
                 third_party_amount_weighted_fen=int(third_party[s]),
@@ -81,6 +83,10 @@ def derive(window: Window, merged: Merged) -> Iterator[MarketShareRow]:
                 hhi=hhi,
                 third_party_hhi=third_party_hhi,
             )
+
+
+def _cell(sums: Mapping[str, Int64], c: int, s: int) -> dict[str, Any]:
+    return {name: int(cells[c, s]) for name, cells in sums.items()}
 
 
 def herfindahl(amounts: list[int], whole: int) -> float | None:
@@ -134,5 +140,13 @@ METRIC = Metric(
     key=("window", "window_start", "channel", "scene"),
     derive=derive,
     proof=PROOF,
-    claims=("pay.duopoly", "pay.volume-2022", "pay.alipay-daily", "pay.wechat-daily", "pay.unionpay-share", "pay.mfa-friction", "pay.scenes"),
+    claims=(
+        "pay.duopoly",
+        "pay.volume-2022",
+        "pay.alipay-daily",
+        "pay.wechat-daily",
+        "pay.unionpay-share",
+        "pay.mfa-friction",
+        "pay.scenes",
+    ),
 )

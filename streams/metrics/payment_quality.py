@@ -1,11 +1,13 @@
 """`metrics.payment-quality`: how well payments go, by the payer's bank and route.
 
-Every attempt counts, whatever its outcome. Latency is the response time of the payer bank's interface. A quantile q of the histogram is
-where the cumulative weight reaches q times the whole, linear inside its bin (Hyndman and Fan, Sample Quantiles in Statistical Packages,
-The American Statistician 50(4), 1996, definition 4, on grouped data); bin 0 begins at 0, the last bin counts as its lower edge. The limit
-for certified interfaces is a 99th percentile under 200 ms: more than 99% of the weight in bins below the edge 200.
+Every attempt counts, whatever its outcome. Latency is the response time of the payer bank's interface. A quantile q
+of the histogram is where the cumulative weight reaches q times the whole, linear inside its bin (Hyndman and Fan,
+Sample Quantiles in Statistical Packages, The American Statistician 50(4), 1996, definition 4, on grouped data); bin 0
+begins at 0, the last bin counts as its lower edge. The limit for certified interfaces is a 99th percentile under 200
+ms: more than 99% of the weight in bins below the edge 200.
 
-Platforms are Alipay and WeChat Pay. The fraud decision is `flagged`, the truth `fraud`; both are taken over platform attempts.
+Platforms are Alipay and WeChat Pay. The fraud decision is `flagged`, the truth `fraud`; both are taken over platform
+attempts.
 """
 
 from __future__ import annotations
@@ -34,8 +36,9 @@ PLATFORMS = ("ALIPAY", "WECHAT_PAY")
 
 @dataclass(slots=True, kw_only=True)
 class PaymentQualityRow(Row):
-    """Attempts at one payer bank's interface over one route; ALL sums banks or routes. Fields on fraud and visibility are told for
-    institution ALL, those on distinct people for institution ALL and route ALL, and null elsewhere."""
+    """Attempts at one payer bank's interface over one route; ALL sums banks or routes. Fields on fraud and visibility
+    are told for institution ALL, those on distinct people for institution ALL and route ALL, and null elsewhere.
+    """
 
     institution: str = doc("Payer bank's id, or ALL.")
     route: str = doc("DIRECT, NETWORK, BANKCARD, ON_US, or ALL.")
@@ -54,7 +57,9 @@ class PaymentQualityRow(Row):
     latency_p95_ms: float | None = doc("95th percentile.")
     latency_p99_ms: float | None = doc("99th percentile.")
     under_200_ms_weighted: int = doc("Real attempts answered in under 200 ms.")
-    under_limit: bool = doc("Whether the 99th percentile is under 200 ms: 100 * under_200_ms_weighted > 99 * attempts_weighted.")
+    under_limit: bool = doc(
+        "Whether the 99th percentile is under 200 ms: 100 * under_200_ms_weighted > 99 * attempts_weighted."
+    )
     certified: bool | None = doc("Whether the interface was certified before the window began; null for ALL.")
     middleware_weighted: int = doc("Real attempts that passed protocol conversion.")
     middleware_latency_weighted_ms: int = doc("Sum of their response times, ms.")
@@ -146,7 +151,9 @@ def derive(window: Window, merged: Merged) -> Iterator[PaymentQualityRow]:
 
 
 def quantile(bins: Int64, q: float) -> Any:
-    """float64 of the shape of int64 histograms without their last axis: the q-quantile in ms, NaN where a histogram is empty."""
+    """float64 of the shape of int64 histograms without their last axis: the q-quantile in ms, NaN where a histogram
+    is empty.
+    """
     edges = np.array(EDGES_MS, np.float64)
     lower, upper = np.concatenate(([0.0], edges)), np.concatenate((edges, edges[-1:]))
     cumulative = bins.cumsum(axis=-1)
@@ -165,7 +172,7 @@ def _at(quantiles: Any, b: int, r: int) -> float | None:
     return None if np.isnan(value) else value
 
 
-def _outcomes(folded: Folded, raw: list[int], weighted: list[int]) -> dict[str, int]:
+def _outcomes(folded: Folded, raw: list[int], weighted: list[int]) -> dict[str, Any]:
     names = {"SUCCESS": "successes", "TIMEOUT": "timeouts", "OVER_CAPACITY": "over_capacity", "BLOCKED": "blocked"}
     counts = {"attempts": sum(raw), "attempts_weighted": sum(weighted)}
     for code, outcome in enumerate(folded.symbols("outcome")):
@@ -190,11 +197,17 @@ def _certified(merged: Merged, institution: str, window: Window) -> bool:
 
 
 def _safety(merged: Merged) -> list[dict[str, Any]]:
-    """For each route, then ALL: incidents at banks, visibility and the confusion matrix of the fraud decision at platforms."""
+    """For each route, then ALL: incidents at banks, visibility and the confusion matrix of the fraud decision at
+    platforms.
+    """
     folded = merged["safety"]
     raw, weighted = totalled(folded["attempts"], 0), totalled(folded["attempts_weighted"], 0)
     platforms = [folded.code("channel", channel) for channel in PLATFORMS]
-    bank, none, incident = folded.code("channel", "BANK"), folded.code("fraud", "NONE"), folded.code("fraud", "INCIDENT")
+    bank, none, incident = (
+        folded.code("channel", "BANK"),
+        folded.code("fraud", "NONE"),
+        folded.code("fraud", "INCIDENT"),
+    )
     frauds = [code for code in range(raw.shape[2]) if code != none]
     sums = []
     for r in range(raw.shape[0]):

@@ -51,7 +51,16 @@ def operation(**fields: Any) -> dict[str, Any]:
     return OPERATION | fields
 
 
-def tick(source: str, seq: int, start: int, end: int, events: int = 0, amount_fen: int = 0, kind: str = "TICK", shard: int = 0) -> dict[str, Any]:
+def tick(
+    source: str,
+    seq: int,
+    start: int,
+    end: int,
+    events: int = 0,
+    amount_fen: int = 0,
+    kind: str = "TICK",
+    shard: int = 0,
+) -> dict[str, Any]:
     return {
         TICK: kind, "source": source, "seq": seq, "shard": shard, "tick_start": start, "tick_end": end,
         "events": events, "amount_fen": amount_fen,
@@ -80,7 +89,9 @@ TICK_KINDS = ("OPEN", "TICK", "CLOSE")
 
 
 def rows(plan: TopicPlan, records: Sequence[Any], first: int = 0, offsets: Sequence[int] | None = None) -> Any:
-    """Rows of the records (dicts of `payment`, `operation` or `tick`, or a negative int for an undecodable one), read-only as decoded."""
+    """Rows of the records (dicts of `payment`, `operation` or `tick`, or a negative int for an undecodable one),
+    read-only as decoded.
+    """
     kinds = [record if isinstance(record, int) else int(TICK in record) for record in records]
     known = event_columns(plan.record, plan.decoder.vocabularies)
     events = [record for record, kind in zip(records, kinds, strict=True) if kind == 0]
@@ -88,7 +99,9 @@ def rows(plan: TopicPlan, records: Sequence[Any], first: int = 0, offsets: Seque
     columns: dict[str, dict[str, Any]] = {plan.record: {}, TICK: {}}
     for name in plan.decoder.columns[plan.record]:
         symbols, dtype = known[name].symbols, known[name].dtype
-        values = [event[name] if symbols is None or dtype == "bool" else _code(symbols, event[name]) for event in events]
+        values = [
+            event[name] if symbols is None or dtype == "bool" else _code(symbols, event[name]) for event in events
+        ]
         columns[plan.record][name] = _frozen(np.array(values, dtype))
     for name, dtype in TICK_DTYPES.items():
         if name == "source":

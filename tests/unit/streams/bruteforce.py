@@ -1,0 +1,135 @@
+"""The semantics of a shard once more, event by event in plain Python: what the engine is held against."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from streams.plan import TICK, TopicPlan
+
+
+@dataclass
+class Source:
+    seq: int = -1
+    tick_end: int = 0
+    closed: bool = False
+    events: int = 0
+    amount: int = 0
+    gap: int = 0
+
+
+@dataclass
+class Truth:
+    """folded: accepted events in log order. verdicts: one word a record. incomplete: (window, start) -> source -> missing."""
+
+    plan: TopicPlan
+    shard: int
+    sources: dict[str, Source] = field(default_factory=dict)
+    watermark: float = 0.0
+    floor: float = -math.inf
+    folded: list[dict[str, Any]] = field(default_factory=list)
+    verdicts: list[str] = field(default_factory=list)
+    accounts: dict[str, dict[str, int]] = field(default_factory=dict)
+    incomplete: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        plan = self.plan
+        self.sources = {name: Source(tick_end=plan.start_ms) for name in plan.roster}
+        self.watermark = plan.start_ms
+        self.floor = plan.start_ms - plan.lateness_ticks * plan.tick_ms
+        self.accounts = {name: defaultdict(int) for name in (*plan.roster, "")}
+        tables = {table.name: table for bound in plan.rollups for table in bound.windows}
+        self.all_windows = [(n, t.start(i), t.end(i)) for n, t in tables.items() for i in range(t.count)]
+
+    def tell(self, records: Sequence[Any]) -> Truth:
+        for record in records:
+            self.verdicts.append(self._one(record))
+        return self
+
+    def _one(self, record: Any) -> str:
+        name = "" if isinstance(record, int) or record["source"] not in self.sources else record["source"]
+        account = self.accounts[name]
+        if name == "" or not self._plausible(record) or record["seq"] - self.sources[name].seq > self.plan.max_seq_jump:
+            account["dead"] += 1
+            return "dead"
+        source, is_tick = self.sources[name], TICK in record
+        if record["seq"] <= source.seq:
+            account["ticks" if is_tick else "duplicate"] += 1
+            return "duplicate"
+        source.gap += record["seq"] - source.seq - 1
+        account["missing"] += record["seq"] - source.seq - 1
+        source.seq = record["seq"]
+        if is_tick:
+            account["ticks"] += 1
+            self._tick(name, record)
+            return "tick"
+        source.events += 1
+        source.amount += record["amount_fen"]
+        if record["event_time"] < self.floor:
+            account["late"] += 1
+            return "late"
+        account["folded"] += 1
+        self.folded.append(record)
+        return "fold"
+
+    def _plausible(self, record: Any) -> bool:
+        plan = self.plan
+        if TICK in record:
+            on_grid = (record["tick_start"] - plan.start_ms) % plan.tick_ms == 0
+            on_grid = on_grid and (record["tick_end"] - plan.start_ms) % plan.tick_ms == 0
+            kind, place = record[TICK], (record["tick_start"], record["tick_end"])
+            right = {
+                "OPEN": place == (plan.start_ms, plan.start_ms),
+                "CLOSE": place == (plan.end_ms, plan.end_ms),
+                "TICK": on_grid and plan.start_ms <= place[0] < place[1] <= plan.end_ms,
+            }
+            return right[kind] and record["shard"] == self.shard and record["events"] >= 0 and record["amount_fen"] >= 0
+        limit = self.sources[record["source"]].tick_end + plan.patience_ticks * plan.tick_ms
+        return bool(
+            plan.start_ms <= record["event_time"] < plan.end_ms
+            and record["event_time"] <= limit
+            and record["payer_bank"] in plan.world.banks
+            and record["payee_bank"] in plan.world.banks
+            and 0 <= record["payer_id"] < plan.world.people
+            and record["payer_id"] % plan.shards == self.shard
+            and 0 <= record["amount_fen"] <= 10**13
+            and 1 <= record["weight"] <= 10**9
+        )
+
+    def _tick(self, name: str, record: Any) -> None:
+        source, plan = self.sources[name], self.plan
+        begin, end = record["tick_start"], record["tick_end"]
+        if (record["events"], record["amount_fen"], begin) != (source.events, source.amount, source.tick_end):
+            low, high = min(begin, source.tick_end), max(end, source.tick_end)
+            if low == high:
+                low, high = (low - plan.tick_ms, high) if low > plan.start_ms else (low, high + plan.tick_ms)
+            self._defect(name, low, high, source.gap)
+        source.tick_end = max(end, source.tick_end)
+        source.events = source.amount = source.gap = 0
+        source.closed = source.closed or record[TICK] == "CLOSE"
+        self._advance()
+
+    def _advance(self) -> None:
+        plan, told = self.plan, self.sources.values()
+        least = min(math.inf if source.closed else source.tick_end for source in told)
+        most = max(source.tick_end for source in told) - plan.patience_ticks * plan.tick_ms
+        self.watermark = max(self.watermark, least, most)
+        floor = self.watermark - plan.lateness_ticks * plan.tick_ms
+        if floor > self.floor:
+            for name, source in self.sources.items():
+                if not source.closed and source.tick_end < floor:
+                    self._defect(name, source.tick_end, floor, 0)
+            self.floor = floor
+
+    def _defect(self, name: str, low: float, high: float, missing: int) -> None:
+        for window, start, end in self.all_windows:
+            if end > self.floor and start < high and end > low:
+                named = self.incomplete.setdefault((window, start), {})
+                named[name] = named.get(name, 0) + missing
+
+    def closed(self) -> list[tuple[str, int, int]]:
+        """(window, start, end) of the closed windows."""
+        return [place for place in self.all_windows if place[2] <= self.floor]
