@@ -2,7 +2,8 @@
 
 kafka-python builds a batch record by record, at some 60 microseconds each. Here the encoder's kernel writes the records
 section of a whole batch, and `ReadyBatch` gives it the surface of kafka-python's `MemoryRecordsBuilder`, so that its
-accumulator and sender carry it like one of their own: metadata, producer id, sequence, in-flight, retry and acks stay theirs.
+accumulator and sender carry it like one of their own: metadata, producer id, sequence, in-flight, retry and acks stay
+theirs.
 
 The batch layout is https://kafka.apache.org/documentation/#recordbatch.
 """
@@ -20,8 +21,8 @@ import numpy.typing as npt
 from schemas.recordbatch import BEHIND_LENGTH, CRC_AT, CRC_FROM, HEADER, LZ4, NONE, TRANSACTIONAL
 
 BATCH_BYTES = 900_000
-"""Limit of a batch, header included, compressed or not. The broker's default message.max.bytes is 1 048 588: a batch above
-it would be refused for ever."""
+"""Limit of a batch, header included, compressed or not. The broker's default message.max.bytes is 1 048 588: a batch
+above it would be refused for ever."""
 LZ4_LEVEL = -5
 """Fast acceleration of lz4: two thirds of the CPU of level 0 for the same size on payments."""
 FIRST_CAPACITY = 1 << 16

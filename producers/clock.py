@@ -1,8 +1,8 @@
 """The clock of the stack: moves the horizon on `policies`, the simulated time that no source may pass.
 
-At a speed it follows wall time, `lead_ticks` ahead of it; at full speed it follows the slowest source's progress. Either way no
-source gets further ahead of the slowest than the lead. One clock at a time is enough and all that is meant to run: two would
-both write horizons, which never move it back but leave the pace to whoever wrote last.
+At a speed it follows wall time, `lead_ticks` ahead of it; at full speed it follows the slowest source's progress.
+Either way no source gets further ahead of the slowest than the lead. One clock at a time is enough and all that is
+meant to run: two would both write horizons, which never move it back but leave the pace to whoever wrote last.
 """
 
 import threading
@@ -18,7 +18,8 @@ from producers.runrecord import FLUSH_S, Run, open_run, write_decision
 from schemas import catalog
 
 POLL_S = 0.02
-"""How long to wait for progress before looking at the wall clock again; also the least time between two horizon records."""
+"""How long to wait for progress before looking at the wall clock again; also the least time between two horizon
+records."""
 
 
 class Pace:

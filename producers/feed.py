@@ -18,7 +18,8 @@ BLOCK_TICKS = 4096
 
 
 class Block(Protocol):
-    """What `producers.generator.Block` offers: columns of events and ticks, and the events of each tick, in log order."""
+    """What `producers.generator.Block` offers: columns of events and ticks, and the events of each tick, in log
+    order."""
 
     @property
     def events(self) -> Mapping[str, npt.NDArray[Any]]: ...
@@ -92,9 +93,9 @@ class _Cursor:
 class Feed:
     """Tells one sequence, from its position on.
 
-    `told_ticks` counts the ticks whose Tick is in a batch, `acked_ticks` those the broker has acknowledged, `acked_events` the
-    events acknowledged since this process started. The `acked_*` are written by the producer's thread. `generator` may be
-    replaced between calls: levers change only ticks that are not made yet.
+    `told_ticks` counts the ticks whose Tick is in a batch, `acked_ticks` those the broker has acknowledged,
+    `acked_events` the events acknowledged since this process started. The `acked_*` are written by the producer's
+    thread. `generator` may be replaced between calls: levers change only ticks that are not made yet.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class Feed:
         ticks, rest = divmod(position.tick_end_ms - self._span.start_ms, self._span.tick_ms)
         if rest or not 0 <= ticks <= self._span.ticks:
             raise ResumeError(
-                f"the last tick of {self.sequence} in {self.sequence.place}/{self.sequence.shard} ends at {position.tick_end_ms}, "
+                f"the last tick of {self.sequence} in topic {self.sequence.place} ends at {position.tick_end_ms}, "
                 "which is no tick of this run; start over with another --prefix"
             )
         return ticks
@@ -142,7 +143,8 @@ class Feed:
         return self._rows_per_tick
 
     def tell(self, stop_tick: int, until_ms: float, rows: int) -> None:
-        """Put into batches what happens up to until_ms, in ticks before stop_tick; about `rows` events are made at a time."""
+        """Put into batches what happens up to until_ms, in ticks before stop_tick; about `rows` events are
+        made at a time."""
         while self.told_ticks < stop_tick:
             if not self._cursors:
                 self.prepare(stop_tick, rows)
@@ -154,7 +156,8 @@ class Feed:
             self._cursors.popleft()
 
     def prepare(self, stop_tick: int, rows: int) -> bool:
-        """Make the next block of at most about `rows` events, in ticks before stop_tick; whether there was one to make."""
+        """Make the next block of at most about `rows` events, in ticks before stop_tick; whether there was
+        one to make."""
         first = self._made_ticks
         if first >= stop_tick:
             return False
@@ -168,8 +171,8 @@ class Feed:
             raise AssertionError(f"{self.sequence}: {len(ends)} ticks were made, {stop - first} asked for")
         if self._told > ends[0]:
             raise ResumeError(
-                f"{self.sequence.place}/{self.sequence.shard} holds {self._told} events of {self.sequence.source} in tick {first}, "
-                f"this run makes {ends[0]}: seed, topology or levers differ from what wrote it"
+                f"topic {self.sequence.place} holds {self._told} events of {self.sequence} in tick {first}, this run "
+                f"makes {ends[0]}: seed, topology or levers differ from what wrote it"
             )
         self._cursors.append(_Cursor(block, ends, row=self._told))
         self._told = 0

@@ -66,7 +66,8 @@ class Entry:
 class TopicReader:
     """A one-partition topic from its beginning, in log order. Not thread-safe.
 
-    Records that are not in the Confluent format with one of `ids` are passed over with a warning: anybody may write there.
+    Records that are not in the Confluent format with one of `ids` are passed over with a warning: anybody may write
+    there.
     """
 
     def __init__(self, broker: str, topic: str, ids: Mapping[str, int], client_id: str) -> None:

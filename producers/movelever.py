@@ -15,10 +15,12 @@ DAY_MS = 86_400_000
 
 
 def move_lever(options: Options, lever: str, value: Any, effective_ms: int | None = None) -> Decision:
-    """Decide that `lever` takes `value` from a day's start; without effective_ms from the first day ahead of the horizon.
+    """Decide that `lever` takes `value` from a day's start; without effective_ms from the first day ahead of the
+    horizon.
 
-    `value` is anything JSON can hold. The record is written and read back: the decision returned is in force for every source.
-    Raises PolicyError when the date has been reached, lies outside the span or is no day's start, or the lever is unknown.
+    `value` is anything JSON can hold. The record is written and read back: the decision returned is in force for
+    every source. Raises PolicyError when the date has been reached, lies outside the span or is no day's start, or
+    the lever is unknown.
     """
     known = sorted({*options.topology.levers})
     if lever == HORIZON or lever not in known:
@@ -58,6 +60,6 @@ def _read(reader: TopicReader, log: PolicyLog) -> None:
 
 def _too_late(decision: Decision, horizon: int) -> PolicyError:
     return PolicyError(
-        f"{decision.lever} cannot move at {decision.effective_ms}: sources may already have told up to {horizon} (simulated UTC "
-        "ms); choose a later day"
+        f"{decision.lever} cannot move at {decision.effective_ms}: sources may already have told up to {horizon} "
+        "(simulated UTC ms); choose a later day"
     )

@@ -18,9 +18,10 @@ RUNS, POLICIES = "runs", "policies"
 class Options:
     """Where to tell a run, and which.
 
-    `broker` is a bootstrap list ("host:port,..."), `prefix` goes before every topic name literally, `topology` is the loaded
-    model, the span [start_ms, end_ms) is simulated UTC milliseconds in whole ticks, `sources` are those this process tells
-    (none: all of the topology), `registry` the URL of a schema registry or None for the ids the repository fixes.
+    `broker` is a bootstrap list ("host:port,..."), `prefix` goes before every topic name literally, `topology` is the
+    loaded model, the span [start_ms, end_ms) is simulated UTC milliseconds in whole ticks, `sources` are those this
+    process tells (none: all of the topology), `registry` the URL of a schema registry or None for the ids the
+    repository fixes.
     """
 
     broker: str

@@ -1,8 +1,9 @@
 """One process at a time tells a source: the one that holds `policies` in the source's consumer group.
 
-Kafka's group coordinator is the judge. The cooperative assignor leaves the partition with whoever has it, so a second copy
-gets nothing; a process that was stopped past its session is dropped by the coordinator and finds that out on its next check.
-What it had still in flight then carries the same rows under the same sequence numbers as its successor's: duplicates.
+Kafka's group coordinator is the judge. The cooperative assignor leaves the partition with whoever has it, so a second
+copy gets nothing; a process that was stopped past its session is dropped by the coordinator and finds that out on its
+next check. What it had still in flight then carries the same rows under the same sequence numbers as its successor's:
+duplicates.
 """
 
 import os
@@ -41,7 +42,8 @@ class Ownership:
         self._checked = 0.0
 
     def claim(self, stop: threading.Event | None = None) -> None:
-        """Become the source's one process. Raises AlreadyRunningError while another is, ProducerError without an answer."""
+        """Become the source's one process. Raises AlreadyRunningError while another is, ProducerError
+        without an answer."""
         stop = stop or threading.Event()
         admin = KafkaAdminClient(bootstrap_servers=self._broker, client_id=self._client_id)
         try:
@@ -117,8 +119,8 @@ class Ownership:
         self._consumer.poll(timeout_ms=0, max_records=1)
         if self._place not in self._consumer.assignment():
             raise OwnershipLostError(
-                f"source {self.source} went to another process, or this one was silent for over {SESSION_S:g} s: it stops here; "
-                "start it again to go on where the log ends"
+                f"source {self.source} went to another process, or this one was silent for over {SESSION_S:g} s: it "
+                "stops here; start it again to go on where the log ends"
             )
 
     def close(self) -> None:

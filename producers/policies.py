@@ -1,7 +1,7 @@
 """The log of dated decisions, as every source reads it: levers in force, and the horizon.
 
-All of it is a function of the order in the one-partition topic `policies`: a lever that stands behind a horizon which had
-already reached its date is void for everybody, a copy of an earlier record says nothing new.
+All of it is a function of the order in the one-partition topic `policies`: a lever that stands behind a horizon which
+had already reached its date is void for everybody, a copy of an earlier record says nothing new.
 """
 
 import json
@@ -39,7 +39,8 @@ class Decision:
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
-    """Ties simulated to wall time: at wall_ms it was at_ms, and `speed` simulated seconds pass per second (None: max)."""
+    """Ties simulated to wall time: at wall_ms it was at_ms, and `speed` simulated seconds pass per second
+    (None: max)."""
 
     at_ms: int
     wall_ms: int
@@ -63,8 +64,8 @@ class Anchor:
 class PolicyLog:
     """What the records so far amount to.
 
-    `horizon_ms` is the simulated time no source may pass (None before the first horizon record), `anchor` that of the last
-    horizon record, `decisions` the levers that take effect, in log order and without copies.
+    `horizon_ms` is the simulated time no source may pass (None before the first horizon record), `anchor` that of the
+    last horizon record, `decisions` the levers that take effect, in log order and without copies.
     """
 
     def __init__(self) -> None:

@@ -29,8 +29,8 @@ class BatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python is unt
     """An idempotent KafkaProducer (acks=all) with `send_ready`; plain `send` stays for rare records.
 
     The first failed batch fails the producer: what was handed over and not yet sent is dropped, so that no partition
-    gets a batch behind one that is missing, and every later call raises SendError. The log then ends at a whole prefix of
-    each sequence, from which a restarted source goes on.
+    gets a batch behind one that is missing, and every later call raises SendError. The log then ends at a whole
+    prefix of each sequence, from which a restarted source goes on.
     """
 
     def __init__(self, broker: str, *, client_id: str, pending_bytes: int = PENDING_BYTES, **configs: Any) -> None:
@@ -48,7 +48,8 @@ class BatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python is unt
             metrics_enabled=False,
             **configs,
         )
-        # A batch split after MESSAGE_TOO_LARGE never completes its first future, and ours are cut small enough: fail instead.
+        # A batch split after MESSAGE_TOO_LARGE never completes its first future, and ours are cut small
+        # enough: fail instead.
         self._sender._can_split = lambda batch, error: False
 
     def send_ready(

@@ -51,7 +51,8 @@ class ProgressWriter:
         self._at = 0.0
 
     def write(self, *, waiting: bool = False, now: bool = False) -> None:
-        """Write what has changed, at most every 0.5 s; every 20 ms when `waiting` for the horizon; at once with `now`."""
+        """Write what has changed, at most every 0.5 s; every 20 ms when `waiting` for the horizon; at once
+        with `now`."""
         moment = time.monotonic()
         if not now and moment - self._at < (WAITING_S if waiting else EVERY_S):
             return

@@ -24,8 +24,8 @@ OPEN, TICK, CLOSE = 0, 1, 2
 class Position:
     """How far a source has told one (topic, shard).
 
-    `seq` is the next sequence number, `tick_end_ms` the end of the last whole tick, `told` how many events of the tick after it
-    are in the log. seq 0 means that not even OPEN is.
+    `seq` is the next sequence number, `tick_end_ms` the end of the last whole tick, `told` how many events of the
+    tick after it are in the log. seq 0 means that not even OPEN is.
     """
 
     seq: int
@@ -59,8 +59,8 @@ class Tail:
 def position(tail: Tail, code: int, start_ms: int) -> Position | None:
     """Where source number `code` stopped, or None when the tail has no tick of it.
 
-    The last tick is the one with the greatest seq (a successor of a stopped process may have told rows twice); the events
-    counted after it are those that follow it gaplessly, so an alien record with a made-up seq does not count.
+    The last tick is the one with the greatest seq (a successor of a stopped process may have told rows twice); the
+    events counted after it are those that follow it gaplessly, so an alien record with a made-up seq does not count.
     """
     mine = np.flatnonzero(tail.source == code)
     ticks = mine[tail.kind[mine] >= 0]
@@ -115,8 +115,8 @@ class LogEnds:
             code = self._roster.index(source)
             if np.any(tail.source == code):
                 raise ResumeError(
-                    f"{self._topic}/{partition} holds events of source {source} but no OPEN before them: the log was cut, or the "
-                    "topic was written by something else; start over with another --prefix"
+                    f"{self._topic}/{partition} holds events of source {source} but no OPEN before them: the log was "
+                    "cut, or written by something else; start over with another --prefix"
                 )
             found[source] = Position(0, self._start_ms, 0, False)
         return found

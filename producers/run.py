@@ -16,7 +16,8 @@ from producers.teller import Build, Teller
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What a call of `produce` did: events acknowledged by topic, whether the sources are closed, wall and CPU seconds."""
+    """What a call of `produce` did: events acknowledged by topic, whether the sources are closed, wall and CPU
+    seconds."""
 
     events: Mapping[str, int]
     closed: bool
@@ -32,8 +33,8 @@ def produce(
 ) -> Summary:
     """Tell the sources of `options` from where the log stops to the end of the span; blocks until then or until `stop`.
 
-    On `stop` everything made is flushed and acknowledged, progress is written and the groups are left: a later call goes on
-    exactly there. `build` makes one generator a source from the levers in force (default: the economy's).
+    On `stop` everything made is flushed and acknowledged, progress is written and the groups are left: a later call
+    goes on exactly there. `build` makes one generator a source from the levers in force (default: the economy's).
 
     Raises AlreadyRunningError, OtherRunError, OwnershipLostError, SendError, ResumeError or TopicMissingError.
     """
@@ -57,7 +58,8 @@ def produce(
 
 
 def economy_generators(options: Options, levers: Sequence[Decision]) -> Mapping[str, Blocks]:
-    """Generators of the seeded economy under these live levers, one a source; the topology's own policies hold anyway."""
+    """Generators of the seeded economy under these live levers, one a source; the topology's own policies hold
+    anyway."""
     from producers.economy import Economy
     from producers.generator import Generator
 

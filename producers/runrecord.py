@@ -1,7 +1,8 @@
 """The run record: what a prefix holds, written once and checked by everybody.
 
-Several processes may open the same prefix at once. Each writes its record if it saw none and then reads the log again: the
-first record wins. A loser takes its own record back with a tombstone, so that compaction cannot make it the first one.
+Several processes may open the same prefix at once. Each writes its record if it saw none and then reads the log
+again: the first record wins. A loser takes its own record back with a tombstone, so that compaction cannot make it
+the first one.
 """
 
 import json
@@ -26,7 +27,8 @@ WRITER_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """A run: `id` names it, `roster` gives each event topic the sources that tell it; the span is [start_ms, end_ms)."""
+    """A run: `id` names it, `roster` gives each event topic the sources that tell it; the span is [start_ms,
+    end_ms)."""
 
     id: str
     seed: int
@@ -119,7 +121,8 @@ def topology_decisions(policies: Iterable[Any]) -> list[Decision]:
 def open_run(options: Options) -> Run:
     """Open the run of these options under their prefix, or join it where it is open already.
 
-    Writes the run record and the topology's policies when they are not there yet. Safe when several processes do it at once.
+    Writes the run record and the topology's policies when they are not there yet. Safe when several processes do it
+    at once.
 
     Raises OtherRunError when the prefix holds another run, TopicMissingError without topics.
     """
@@ -154,7 +157,8 @@ def _write_run(
     mine: Run,
     ids: Mapping[str, int],
 ) -> bool:
-    """Write the record and see who was first; whether it was this process. Raises OtherRunError after taking it back."""
+    """Write the record and see who was first; whether it was this process. Raises OtherRunError after taking it
+    back."""
     topic, key = options.topic(RUNS), mine.id.encode()
     sent = producer.send(topic, key=key, value=wire.encode("run", mine.record(), ids), partition=0)
     producer.flush_all(FLUSH_S)
@@ -216,8 +220,8 @@ def _missing(wanted: Sequence[Decision], present: Iterable[Decision]) -> list[De
 def _other(options: Options, present: Run, mine: Run) -> OtherRunError:
     where = f"prefix {options.prefix!r}" if options.prefix else "the topics without prefix"
     return OtherRunError(
-        f"{where} at {options.broker} hold another run ({present}), this is {mine}: give the options of that run to go on "
-        "with it, or another --prefix or --data directory for a new one"
+        f"{where} at {options.broker} hold another run ({present}), this is {mine}: give the options of that run to go "
+        "on with it, or another --prefix or --data directory for a new one"
     )
 
 

@@ -1,7 +1,8 @@
 """The loop of a producing process: its sources in lockstep, up to the horizon.
 
-At full speed each round tells every sequence the same span of ticks, as many as fill a batch. At a paced speed each slice of
-at most 50 ms of wall time tells what has happened by now in simulated time, and the next blocks are made in the time left.
+At full speed each round tells every sequence the same span of ticks, as many as fill a batch. At a paced speed each
+slice of at most 50 ms of wall time tells what has happened by now in simulated time, and the next blocks are made in
+the time left.
 """
 
 import logging
