@@ -1,21 +1,17 @@
 """What decoding and encoding payments costs, in CPU-us per event. Prints; asserts nothing.
 
-python bench/schemas.py
+python -m bench.schemas
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from schemas import catalog, memory, recordbatch
 from schemas.decode import Decoder, Rows

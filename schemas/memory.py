@@ -13,8 +13,8 @@ _TRIM = 512 << 20
 def keep_freed() -> bool:
     """Tells glibc to reuse blocks of up to 32 MB instead of unmapping them; True if it was told.
 
-    A process that decodes or frames chunk after chunk otherwise pays a page fault for every 4 KB of every chunk: seen on
-    a virtual machine, 0.10 CPU-us an event on top of 0.12 for chunks of 40 000. For workers; to be called once, early.
+    A process that decodes or frames chunk after chunk otherwise pays a page fault for every 4 KB of each: seen on a
+    virtual machine, 0.10 CPU-us an event on top of 0.12 for chunks of 40 000. For workers; to be called once, early.
     """
     if not sys.platform.startswith("linux"):
         return False
