@@ -8,12 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from streams.errors import DefinitionError
 from streams.metric import Folded, Merged, Metric, Window
 from streams.openwindows import BoundRollup
-from streams.packing import unpack_into
 from streams.partials import FINAL, INCOMPLETE, PROVISIONAL, Partial
 from streams.plan import TopicPlan
 
@@ -86,10 +83,10 @@ class MergeState:
         return rows
 
     def _rows(self, window: _OpenWindow, closed: bool) -> list[Any]:
-        sums = {name: np.zeros(bound.layout.width, np.int64) for name, bound in self._bound.items()}
+        folded = {name: Folded(bound.layout) for name, bound in self._bound.items()}
         for (rollup, _), partial in window.partials.items():
-            unpack_into(self._bound[rollup].layout, sums[rollup], partial.folded)
-        merged = Merged(self._world, {name: Folded(bound.layout, sums[name]) for name, bound in self._bound.items()})
+            folded[rollup].add(partial.folded)
+        merged = Merged(self._world, folded)
         status = PROVISIONAL
         if closed:
             status = FINAL if all(p.status == FINAL for p in window.partials.values()) else INCOMPLETE

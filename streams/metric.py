@@ -12,7 +12,8 @@ import numpy.typing as npt
 
 from streams.errors import DefinitionError, SumOverflow
 from streams.measures import Symbol
-from streams.rollup import Layout, Rollup
+from streams.packing import unpack_into
+from streams.rollup import OR, Layout, Rollup
 from streams.rows import Row
 
 Int64 = npt.NDArray[np.int64]
@@ -51,11 +52,22 @@ class Folded:
     bins).
     """
 
-    def __init__(self, layout: Layout, row: Int64) -> None:
-        self._layout, self._row = layout, row
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+        self._row: Int64 = np.zeros(layout.width, np.int64)
+        self._people: dict[str, Int64] = {}
+
+    def add(self, packed: bytes) -> None:
+        """Merge one shard's packed row. Bitmaps number the people of their own shard, so it is their counts that add up."""
+        unpack_into(self._layout, self._row, packed)
+        if packed and self._layout.bitmap < self._layout.width:
+            for name, part in self._layout.parts.items():
+                if part.op == OR:
+                    self._people[name] = self._people.get(name, 0) + self._layout.view(self._row, name)
+            self._row[self._layout.bitmap :] = 0
 
     def __getitem__(self, measure: str) -> Int64:
-        return self._layout.view(self._row, measure)
+        return self._people[measure] if measure in self._people else self._layout.view(self._row, measure)
 
     def symbols(self, column: str) -> tuple[Symbol, ...]:
         """Symbols of a key or `by` column, in the order of the array's axis."""

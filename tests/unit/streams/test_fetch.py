@@ -67,7 +67,9 @@ def marker(base: int, producer: int, commit: bool) -> bytes:
     return bytes(data)
 
 
-def read(topic: str, data: bytes, offset: int = 0, aborted: list[tuple[int, int]] | None = None) -> tuple[list[object], int]:
+def read(
+    topic: str, data: bytes, offset: int = 0, aborted: list[tuple[int, int]] | None = None
+) -> tuple[list[object], int]:
     """What aiokafka would hand on of a fetch response, and the offset it would fetch next."""
     records = fetcher.MemoryRecords(data)
     assert records.has_next()
@@ -129,7 +131,12 @@ def test_broken_bytes_name_topic_and_partition() -> None:
 
 
 def test_packed_records_come_in_one_chunk() -> None:
-    data = batch(0, 2, ABORTED) + batch(2, 2, COMMITTED) + marker(4, ABORTED, commit=False) + marker(5, COMMITTED, commit=True)
+    data = (
+        batch(0, 2, ABORTED)
+        + batch(2, 2, COMMITTED)
+        + marker(4, ABORTED, commit=False)
+        + marker(5, COMMITTED, commit=True)
+    )
     chunk = only(read("packed", data, aborted=[(ABORTED, 0)])[0])
     assert (chunk.first, chunk.last) == (0, 5)
     assert chunk.records == [(2, b"k2", b"v2"), (3, b"k3", b"v3")]
@@ -157,7 +164,9 @@ def test_contract_with_aiokafka() -> None:
     assert list(inspect.signature(stock).parameters) == [
         "tp", "records", "aborted_transactions", "fetch_offset", "key_deserializer", "value_deserializer", "check_crcs", "isolation_level",
     ]  # fmt: skip
-    partition = stock(TopicPartition("t", 0), fetch.StockMemoryRecords(batch(0, 1)), [], 0, None, None, True, fetcher.READ_COMMITTED)
+    partition = stock(
+        TopicPartition("t", 0), fetch.StockMemoryRecords(batch(0, 1)), [], 0, None, None, True, fetcher.READ_COMMITTED
+    )
     for name in ("_tp", "_records", "_aborted_producers", "_isolation_level", "next_fetch_offset"):
         assert hasattr(partition, name), name
     for name in ("_unpack_records", "_consume_aborted_up_to"):

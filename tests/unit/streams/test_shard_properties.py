@@ -60,7 +60,12 @@ class Shard(RuleBasedStateMachine):
         self.seq[record["source"]] += 1
 
     # -- sources ----------------------------------------------------------------------------------------------------
-    @rule(name=SOURCES, events=st.lists(EVENTS, max_size=4), times=st.sampled_from((1, 1, 1, 2)), at=st.integers(0, DAY - 1))
+    @rule(
+        name=SOURCES,
+        events=st.lists(EVENTS, max_size=4),
+        times=st.sampled_from((1, 1, 1, 2)),
+        at=st.integers(0, DAY - 1),
+    )
     def tell(self, name: str, events: list[dict[str, Any]], times: int, at: int) -> None:
         if self.day[name] < 12:
             for event in events:
@@ -107,7 +112,12 @@ class Shard(RuleBasedStateMachine):
     def tell_noise(self, code: int) -> None:
         self.log.append(code)
 
-    @rule(name=SOURCES, kind=st.sampled_from(("OPEN", "TICK", "CLOSE")), day=st.integers(3, 13), shard=st.sampled_from((0, 0, 1)))
+    @rule(
+        name=SOURCES,
+        kind=st.sampled_from(("OPEN", "TICK", "CLOSE")),
+        day=st.integers(3, 13),
+        shard=st.sampled_from((0, 0, 1)),
+    )
     def tell_odd_tick(self, name: str, kind: str, day: int, shard: int) -> None:
         if kind != "CLOSE":
             self._tell(tick(name, self.seq[name], day * DAY, (day + (kind == "TICK")) * DAY, 1, 5, kind, shard))
@@ -164,7 +174,11 @@ class Shard(RuleBasedStateMachine):
             if len(present) == 2:
                 assert everything.unpacked(PLAN, present) == everything.sums(events)
         live = {key for key, value in self.stored.items() if value is not None and key != META}
-        assert live <= {f"everything|{p.rollup}|{p.window}|{p.index}".encode() for p in self.partials.values() if p.status == PROVISIONAL}
+        assert live <= {
+            f"everything|{p.rollup}|{p.window}|{p.index}".encode()
+            for p in self.partials.values()
+            if p.status == PROVISIONAL
+        }
 
     def _same_accounts(self, truth: Truth) -> None:
         for row in self.state.accounts():

@@ -122,7 +122,15 @@ def test_a_transport_belongs_to_its_engine() -> None:
 def test_contract_with_faust() -> None:
     """Every private name the hooks use; a new version of Faust must fail here, loudly."""
     assert version("faust-streaming") == "0.15.3"
-    for name in ("_to_message", "_add_gap", "_new_offset", "_new_consumer_thread", "perform_seek", "on_partitions_revoked", "seek_wait"):
+    for name in (
+        "_to_message",
+        "_add_gap",
+        "_new_offset",
+        "_new_consumer_thread",
+        "perform_seek",
+        "on_partitions_revoked",
+        "seek_wait",
+    ):
         assert callable(getattr(driver.Consumer, name)), name
     thread = driver.AIOKafkaConsumerThread
     for name in ("_create_worker_consumer", "_commit", "_ensure_consumer", "call_thread", "assignment"):
@@ -135,4 +143,6 @@ def test_contract_with_faust() -> None:
     drained = inspect.getsource(faust_consumer.Consumer._drain_messages)
     assert "self._read_offset.__getitem__" in drained
     assert "isolation_level=isolation_level" in inspect.getsource(thread._create_worker_consumer)
-    assert list(inspect.signature(thread._commit).parameters) == list(inspect.signature(ConsumerThread._commit).parameters)
+    assert list(inspect.signature(thread._commit).parameters) == list(
+        inspect.signature(ConsumerThread._commit).parameters
+    )
