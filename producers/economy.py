@@ -28,6 +28,7 @@ class DayState:
     """One day of the economy; figures are expected real payments (not thinned).
 
     volume : float64[4 channels, 4 segments, 6 scenes, 4 instruments]; share : float64[6 scenes, 4 channels] of all payments;
+    amount_fen : float64[4 channels];
     convenience, risk : float64[4 channels]; overflow : share of network payments over capacity; recall, alarm : of the fraud
     score; hazard : phishing attempts per QR user; incident : per bank payment; routed : whether platforms use the network.
     """
@@ -35,6 +36,7 @@ class DayState:
     day: date
     volume: Floats
     share: Floats
+    amount_fen: Floats
     convenience: Floats
     risk: Floats
     adoption: Floats
@@ -55,10 +57,10 @@ class Economy:
         self.figures = topology.economy
         self.seed = seed
         self.people = People(topology, seed)
-        self.latency = Latency(topology)
         self.start_ms = topology.era.start_ms // DAY_MS * DAY_MS
         self.first = date(1970, 1, 1) + timedelta(days=self.start_ms // DAY_MS)
         self.size = np.bincount(self.people.bank_lut, minlength=len(topology.banks)) / len(self.people.bank_lut)
+        self.latency = Latency(topology, self.size)
         self.params = parameters(self)
         self._policies = list(policies)
         self._days = 0
@@ -97,6 +99,7 @@ class Economy:
             day=self.first + timedelta(days=d),
             volume=out.volume[d].reshape(shape),
             share=out.share[d],
+            amount_fen=out.amount[d],
             convenience=out.convenience[d],
             risk=out.risk[d],
             adoption=self.inputs.adoption[d],
@@ -119,21 +122,6 @@ class Economy:
             dtype=np.int64,
         )
 
-    def amount_fen(self, d: int) -> Floats:
-        """float64[4]: expected amount of day d by channel, in fen."""
-        self.ensure(d + 1)
-        cells = self.out.volume[d].reshape(len(CHANNELS), len(SEGMENTS), len(SCENES), len(INSTRUMENTS))
-        amounts = self.amounts().astype(np.float64)
-        out = np.zeros(len(CHANNELS), np.float64)
-        for c in range(len(CHANNELS)):
-            total = 0.0
-            for s in range(len(SEGMENTS)):
-                for k in range(len(SCENES)):
-                    for i in range(len(INSTRUMENTS)):
-                        total += float(cells[c, s, k, i]) * float(amounts[s, k])
-            out[c] = total
-        return out
-
 
 def parameters(economy: Economy) -> recursion.Params:
     """Constants of the recursion from the topology's figures."""
@@ -153,6 +141,7 @@ def parameters(economy: Economy) -> recursion.Params:
         device=np.array([c.device_seconds for c in channels], dtype=np.float64),
         mix=np.array([[c.instruments.get(i, 0.0) for i in INSTRUMENTS] for c in channels], dtype=np.float64),
         latency=np.array([[mean[r], mean[r], mean[BANKCARD], mean[BANKCARD]] for r in (0, NETWORK)]),
+        amount=economy.amounts().astype(np.float64),
         friction=float(f.choice.friction_per_second),
         network=float(f.choice.network),
         risk=float(f.choice.risk),

@@ -29,7 +29,7 @@ class Latency:
     mean_s : float64[banks, 4], mean response in seconds, both ways weighted.
     """
 
-    def __init__(self, topology: Topology) -> None:
+    def __init__(self, topology: Topology, size: NDArray[np.float64]) -> None:
         figures = topology.economy.routes
         by_id = {institution.id: institution for institution in topology.institutions}
         banks = [by_id[bank] for bank in topology.banks]
@@ -40,16 +40,35 @@ class Latency:
         self.middleware = np.zeros(n, np.float64)
         self.mean_s = np.zeros((n, 4), np.float64)
         log_timeout = float(exactmath.log(figures.timeout_ms))
+        median = np.zeros(n, np.float64)
         for certified in (True, False):
             group = [b for b, bank in enumerate(banks) if (bank.certified is not None) == certified]
             medians = figures.certified_median_ms if certified else figures.other_median_ms
             sigmas = figures.certified_sigma if certified else figures.other_sigma
             for rank, b in enumerate(group):
                 place = ((rank * 7) % len(group) + 0.5) / len(group)
-                median = medians[0] + (medians[1] - medians[0]) * place
+                median[b] = medians[0] + (medians[1] - medians[0]) * place
                 self.sigma[b] = sigmas[0] + (sigmas[1] - sigmas[0]) * place
                 self.middleware[b] = figures.middleware_share if banks[b].legacy_core else 0.0
-                self._fill(b, median, figures.latency, figures.middleware, log_timeout)
+        median *= self._levelled(median, size)
+        for b in range(n):
+            self._fill(b, float(median[b]), figures.latency, figures.middleware, log_timeout)
+
+    def _levelled(self, median: NDArray[np.float64], size: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Factors on the medians that give legacy cores, called natively, the mean of the modern ones.
+
+        What conversion costs is then the only difference between calls through it and others, pooled or bank by bank.
+        """
+        legacy = self.middleware > 0
+        mean = [float(m * exactmath.exp(s * s / 2.0)) for m, s in zip(median, self.sigma, strict=True)]
+        load = {kind: math.fsum(float(size[b]) for b in range(len(mean)) if legacy[b] == kind) for kind in (False, True)}
+        if not load[False] or not load[True]:
+            return np.ones(len(mean))
+        pooled = {
+            kind: math.fsum(float(size[b]) * mean[b] for b in range(len(mean)) if legacy[b] == kind) / load[kind]
+            for kind in (False, True)
+        }
+        return np.where(legacy, pooled[False] / pooled[True], 1.0)
 
     def _fill(self, b: int, median: float, factors: dict[str, float], converted: float, log_timeout: float) -> None:
         spread = float(exactmath.exp(self.sigma[b] * self.sigma[b] / 2.0))

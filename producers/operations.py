@@ -93,9 +93,8 @@ class Operations:
             size = figures.bank_size.get(name, figures.bank_size["other"])
             return round(figures.research.bank_revenue_yuan_a_year * 100 * size * today.day / 365)
         begin = today.toordinal() - self._economy.first.toordinal() - today.day + 1
-        carried = sum(
-            float(self._economy.amount_fen(d)[self._channel[name]]) for d in range(max(0, begin), begin + today.day)
-        )
+        days = range(max(0, begin), begin + today.day)
+        carried = sum(float(self._economy.day(d).amount_fen[self._channel[name]]) for d in days)
         return round(carried * figures.research.platform_fee)
 
     def _research_share(self, name: str, year: int) -> float:

@@ -34,6 +34,7 @@ class Params(NamedTuple):
     seconds: Floats  # [4] without device
     device: Floats  # [4] seconds of the device step
     mix: Floats  # [4 channels, 4 instruments]
+    amount: Floats  # [4 segments, 6 scenes] mean amount, fen
     latency: Floats  # [2 (DIRECT, NETWORK), 4] mean seconds
     friction: float
     network: float
@@ -70,6 +71,7 @@ class Outputs(NamedTuple):
     volume: Floats  # [days, 4 channels, 96 cells (segment, scene, instrument)] payments a day
     share: Floats  # [days, 6 scenes, 4 channels]
     scan_share: Floats  # [days, 4] each channel's share of QR payments
+    amount: Floats  # [days, 4] fen a day by channel
     convenience: Floats  # [days, 4]
     risk: Floats  # [days, 4]
     overflow: Floats  # [days] share of network payments over capacity
@@ -86,6 +88,7 @@ def outputs(days: int) -> Outputs:
         np.zeros((days, CHANNELS)),
         np.zeros((days, CHANNELS)),
         np.zeros((days, CHANNELS)),
+        np.zeros((days, CHANNELS)),
         np.zeros(days),
         np.zeros(days),
         np.zeros(days),
@@ -93,7 +96,7 @@ def outputs(days: int) -> Outputs:
     )
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def softmax(utility: Floats, probability: Floats) -> None:
     """Choice probabilities of float64[4] utilities."""
     top = utility[0]
@@ -107,7 +110,7 @@ def softmax(utility: Floats, probability: Floats) -> None:
         probability[c] /= total
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def choose(
     p: Params, d: int, inputs: Inputs, last: Floats, convenience: Floats, risk: Floats, failing: Floats, out: Outputs
 ) -> None:
@@ -117,6 +120,8 @@ def choose(
     chosen = np.empty(4)
     fallback = np.empty(4)
     asked = inputs.device[d]
+    for c in range(CHANNELS):
+        out.amount[d, c] = 0.0
     for scene in range(SCENES):
         for c in range(CHANNELS):
             out.share[d, scene, c] = 0.0
@@ -144,6 +149,7 @@ def choose(
                 able = spend * scans * chosen[c]
                 unable = spend * (1.0 - scans) * fallback[c]
                 out.share[d, scene, c] += p.segment_weight[segment] * (scans * chosen[c] + (1.0 - scans) * fallback[c])
+                out.amount[d, c] += (able + unable) * p.amount[segment, scene]
                 v = out.volume[d, c]
                 if c == ALIPAY or c == WECHAT_PAY:
                     v[cell + QR] = able * (1.0 - p.online[scene])
@@ -159,7 +165,7 @@ def choose(
                     v[cell + USB_KEY] = both * key
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def totals(volume: Floats, scans: Floats, all_of: Floats) -> None:
     """QR and all payments of a day by channel, from float64[4, 96]."""
     for c in range(CHANNELS):
@@ -171,7 +177,7 @@ def totals(volume: Floats, scans: Floats, all_of: Floats) -> None:
                 scans[c] += volume[c, cell]
 
 
-@njit  # type: ignore[untyped-decorator]
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def settle(p: Params, d: int, inputs: Inputs, out: Outputs, risk: Floats, failing: Floats) -> None:
     """Incidents, detection and overflow of day d; moves the memory of risk and failures [4]."""
     scans = np.empty(4)
