@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -215,6 +216,12 @@ class EmbeddedBroker:
     def _log_end(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()[-5:]
         return " | ".join(lines) + f" (whole log: {self.log})"
+
+    def wait(self, stop: threading.Event) -> None:
+        """Block until `stop` is set. Raises BrokerError when the JVM ends by itself."""
+        while not stop.wait(0.2):
+            if self.process is None or self.process.poll() is not None:
+                raise BrokerError(f"the embedded Kafka ended: {self._log_end()}")
 
     def stop(self) -> None:
         """SIGTERM, and SIGKILL when it does not end in time. Safe to call twice."""

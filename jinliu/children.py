@@ -1,0 +1,85 @@
+"""The child processes of a stack: started as a user would start them, ended in order, with their last words at hand."""
+
+from __future__ import annotations
+
+import os
+import resource
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from schemas.errors import JinliuError
+
+STOP_LIMIT_S = 30.0
+LAST_LINES = 6
+
+
+class ChildDied(JinliuError):
+    """A process of the stack ended that should not have."""
+
+
+@dataclass
+class Child:
+    """A running `jinliu` command. log: where its output goes."""
+
+    name: str
+    process: subprocess.Popen[bytes]
+    log: Path
+
+    def last_words(self) -> str:
+        """The last lines of its output."""
+        lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
+        return " | ".join(lines[-LAST_LINES:])
+
+
+class Children:
+    """The children of one stack, in the order they were started."""
+
+    def __init__(self, logs: Path) -> None:
+        self._logs = logs
+        self._children: list[Child] = []
+
+    def start(self, name: str, *arguments: str) -> Child:
+        """Start `python -m jinliu <arguments>`; its output goes to `<logs>/<name>.log`."""
+        self._logs.mkdir(parents=True, exist_ok=True)
+        path = self._logs / f"{name}.log"
+        with path.open("wb") as log:
+            # Their own sessions: Ctrl-C in a terminal reaches only the parent, which ends them in order.
+            process = subprocess.Popen(
+                [sys.executable, "-m", "jinliu", *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                env=os.environ | {"JINLIU_PARENT": str(os.getpid())},
+            )  # fmt: skip
+        child = Child(name, process, path)
+        self._children.append(child)
+        return child
+
+    def check(self) -> None:
+        """Raise ChildDied for a child that ended with an error; one that ended well is done."""
+        for child in self._children:
+            code = child.process.poll()
+            if code:
+                why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+                raise ChildDied(f"{child.name} ended with {why}: {child.last_words()} (whole log: {child.log})")
+
+    def stop(self) -> None:
+        """SIGTERM to all at once, then wait; SIGKILL for one that does not end in time."""
+        for child in self._children:
+            if child.process.poll() is None:
+                child.process.terminate()
+        end = time.monotonic() + STOP_LIMIT_S
+        for child in self._children:
+            try:
+                child.process.wait(max(0.1, end - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+
+
+def usage() -> tuple[float, float]:
+    """CPU seconds of this process and its ended children, and the greatest resident memory of any one, MB."""
+    own, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    cpu = own.ru_utime + own.ru_stime + children.ru_utime + children.ru_stime
+    return cpu, max(own.ru_maxrss, children.ru_maxrss) / 1024

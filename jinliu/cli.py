@@ -1,0 +1,330 @@
+"""The command line. A user's mistake is one line on standard error and exit code 2; never a traceback."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+from typing import Annotated, Any
+
+import structlog
+import typer
+from jinliu.options import AS_JSON, OUTPUT, common
+from jinliu.settings import Settings, UsageError
+from rich.console import Console
+from rich.table import Table
+from schemas.errors import JinliuError
+
+USER_ERROR = 2
+DIFFERENT = 1
+DAY_A_SECOND = 86_400.0
+STACK, PARTS, LOOK = "Run a stack", "Parts of a stack", "Look at a run"
+
+app = typer.Typer(
+    name="jinliu",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    help="jinliu (金流): simulated payments, loans and wealth of China as Kafka event streams, with metrics that are proved. "
+    "Start with [bold]jinliu up[/bold]; every option is also an environment variable (JINLIU_SEED=8).",
+)
+
+
+def _out(document: Any) -> None:
+    print(json.dumps(document, ensure_ascii=False), flush=True)
+
+
+@app.command("up", rich_help_panel=STACK)
+@common
+def up_command(
+    settings: Settings,
+    once: Annotated[bool, typer.Option("--once", help="Run the span to its final windows, print a summary and end.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that fold and merge.")] = 1,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Drop what the data directory holds first.")] = False,
+    as_json: AS_JSON = False,
+) -> None:
+    """Everything from one command: Kafka, sources, workers and a live table of the metrics. Ctrl-C ends it; the data stays."""
+    from jinliu.live import view_for
+    from jinliu.up import Plan, up
+
+    speed = settings.pace if settings.speed is not None else (None if once else DAY_A_SECOND)
+    summary = up(settings, Plan(workers, once, fresh, speed), view_for(as_json))
+    if as_json:
+        _out(summary)
+        return
+    table = Table(title="Summary", title_justify="left", show_header=False)
+    for name, value in summary.items():
+        text = ", ".join(f"{topic} {count:,}" for topic, count in value.items()) if isinstance(value, dict) else f"{value:,}"
+        table.add_row(name, text)
+    Console().print(table)
+
+
+@app.command("setup", rich_help_panel=STACK)
+def setup_command(
+    kernels_only: Annotated[bool, typer.Option("--kernels-only", help="Only compile the kernels (no embedded Kafka).")] = False,
+) -> None:
+    """Fetch the embedded Kafka and compile the kernels, once; the other commands do what is missing themselves."""
+    from jinliu.warm import warm
+
+    warm(kernels=True, kafka=not kernels_only, say=lambda text: print(text, flush=True))
+
+
+@app.command("produce", rich_help_panel=PARTS)
+@common
+def produce_command(
+    settings: Settings,
+    source: Annotated[list[str] | None, typer.Option(help="Source to tell; may be given again. All by default.")] = None,
+    as_json: AS_JSON = False,
+) -> None:
+    """Tell sources into Kafka, from where the log stops to the end of the span, no further than the clock's horizon."""
+    from jinliu.ready import ready
+    from producers.run import produce
+
+    stop = _stop_on_signals()
+    with _broker(settings) as address:
+        options = settings.source_options(address, tuple(source or ()))
+        summary = produce(options, on_progress=lambda _: ready(), stop=stop)
+    done = {"events": dict(summary.events), "closed": summary.closed, "wall_s": round(summary.wall_s, 2), "cpu_s": round(summary.cpu_s, 2)}
+    if as_json:
+        _out(done)
+    else:
+        print(f"told {sum(summary.events.values()):,} events in {summary.wall_s:.1f} s", "and closed" if summary.closed else "and stopped early")
+
+
+@app.command("process", rich_help_panel=PARTS)
+@common
+def process_command(
+    settings: Settings,
+    commit_ms: Annotated[int, typer.Option(min=10, max=60_000, help="Between the transactions of a shard.")] = 500,
+    provisional_ms: Annotated[int, typer.Option(min=10, max=600_000, help="Between provisional rows.")] = 1000,
+    web_port: Annotated[int | None, typer.Option(min=0, max=65535, help="Port for Prometheus metrics.")] = None,
+    web_host: Annotated[str, typer.Option(help="Address for Prometheus metrics.")] = "127.0.0.1",
+    as_json: AS_JSON = False,
+) -> None:
+    """One worker: folds events into metrics, sharing the shards with the other workers of the prefix. Runs until stopped."""
+    from jinliu.ready import ready
+    from streams.worker import run
+
+    def told(status: dict[str, Any]) -> None:
+        ready()
+        if as_json:
+            _out(status)
+
+    with _broker(settings) as address:
+        options = settings.worker_options(
+            address, commit_ms=commit_ms, provisional_ms=provisional_ms, web_port=web_port, web_host=web_host
+        )
+        run(options, on_status=told)
+
+
+@app.command("clock", rich_help_panel=PARTS)
+@common
+def clock_command(
+    settings: Settings,
+    create_topics: Annotated[bool, typer.Option("--create-topics", help="Create the topics that are missing first.")] = False,
+) -> None:
+    """Open the run and move the horizon, the simulated time no source may pass. One clock a run."""
+    from jinliu import topics
+    from jinliu.ready import ready
+    from producers.clock import Clock
+    from producers.runrecord import open_run
+
+    stop = _stop_on_signals()
+    with _broker(settings) as address:
+        if create_topics:
+            topics.create(address, settings.prefix, settings.world)
+        options = settings.source_options(address)
+        run = open_run(options)
+        print(f"run {run.id}: {run}", flush=True)
+        ready()
+        Clock(options, settings.pace if settings.speed is not None else DAY_A_SECOND).run(stop)
+
+
+@app.command("broker", rich_help_panel=PARTS)
+@common
+def broker_command(settings: Settings, port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None) -> None:
+    """The embedded Kafka alone, on the data directory, until stopped."""
+    from jinliu import broker as embedded
+
+    address = embedded.running(settings.data)
+    if address is not None:
+        raise UsageError(f"a broker is running on {settings.data} already, at {address}")
+    stop = _stop_on_signals()
+    broker = embedded.EmbeddedBroker(settings.data, port).start()
+    try:
+        print(broker.address, flush=True)
+        broker.wait(stop)
+    finally:
+        broker.stop()
+
+
+@app.command("watch", rich_help_panel=LOOK)
+@common
+def watch_command(
+    settings: Settings,
+    metric: Annotated[str, typer.Argument(help="Metric, such as market-share.")],
+    once: Annotated[bool, typer.Option("--once", help="End at the end of the topic instead of waiting for more.")] = False,
+    final: Annotated[bool, typer.Option("--final", help="Only rows of closed windows.")] = False,
+    as_json: AS_JSON = False,
+) -> None:
+    """Rows of a metric as they come, from the beginning."""
+    from jinliu.watch import watch
+
+    watch(settings, metric, once=once, final=final, as_json=as_json, stop=_stop_on_signals())
+
+
+@app.command("topics", rich_help_panel=LOOK)
+@common
+def topics_command(settings: Settings, as_json: AS_JSON = False) -> None:
+    """The run's topics: partitions and how much is in them."""
+    from jinliu import topics
+
+    with _looking(settings) as address:
+        states = topics.states(address, settings.prefix, settings.world)
+    if as_json:
+        _out({state.name: {"partitions": state.partitions, "records": state.records} for state in states})
+        return
+    table = Table("topic", "partitions", "records", "what")
+    for state in states:
+        table.add_row(state.name, str(state.partitions), f"{state.records:,}", state.about)
+    Console().print(table)
+
+
+@app.command("verify", rich_help_panel=LOOK)
+@common
+def verify_command(settings: Settings, as_json: AS_JSON = False) -> None:
+    """Recompute every closed window from the raw events by another path and compare. Exit code 1 on a difference."""
+    from jinliu.oracle import verify
+    from jinliu.proofview import progress, show
+
+    with _looking(settings) as address, progress() as tell:
+        verdict = verify(address, settings.prefix, settings.world, tell, registry=settings.registry)
+    document = verdict.as_dict()
+    if as_json:
+        _out(document)
+    else:
+        show(verdict)
+    if document["different"]:
+        raise typer.Exit(DIFFERENT)
+
+
+@app.command("report", rich_help_panel=LOOK)
+@common
+def report_command(
+    settings: Settings,
+    claim: Annotated[list[str] | None, typer.Option(help="Claim id; may be given again. All by default.")] = None,
+    as_json: AS_JSON = False,
+) -> None:
+    """What the paper says against what this run shows: value, interval, verdict and the rows it was read from."""
+    from jinliu.report import report
+
+    with _looking(settings) as address:
+        found = report(address, settings.prefix, settings.world, claims=claim or None)
+    if as_json:
+        _out(found.as_dict())
+    else:
+        Console().print(found.table())
+
+
+@app.command("digest", rich_help_panel=LOOK)
+@common
+def digest_command(
+    settings: Settings,
+    source: Annotated[list[str] | None, typer.Option(help="Source; may be given again. All by default.")] = None,
+    as_json: AS_JSON = False,
+) -> None:
+    """SHA-256 of each (source, topic, shard) sequence: the same on any machine, for any chunk size and number of processes."""
+    from producers.digest import digest
+
+    start, end = settings.span_ms
+    options = settings.source_options("127.0.0.1:1", tuple(source or ()))
+    found = digest(settings.world, settings.chosen_seed, start, end, options.sources)
+    if as_json:
+        _out(found)
+    else:
+        for name, value in found.items():
+            print(f"{value}  {name}")
+
+
+@app.command("bench", rich_help_panel=LOOK)
+def bench_command(
+    name: Annotated[list[str] | None, typer.Argument(help="Entries to run; all by default.")] = None,
+    events: Annotated[int, typer.Option(min=10_000, help="Events of the larger entries.")] = 4_000_000,
+    seconds: Annotated[int, typer.Option(min=5, max=3600, help="Length of the paced entry.")] = 30,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.", rich_help_panel=OUTPUT)] = False,
+) -> None:
+    """Measure: CPU per event and events per second of folding, emitting, the whole pipeline, latency, and stock Faust."""
+    from jinliu.bench import run, show
+
+    found = run(tuple(name or ()), events, seconds)
+    if as_json:
+        _out(found)
+    else:
+        show(found)
+
+
+def _broker(settings: Settings) -> Any:
+    """The broker named, or that of the data directory, started for the while if it is down."""
+    from contextlib import nullcontext
+
+    from jinliu import broker as embedded
+
+    return nullcontext(settings.broker) if settings.broker is not None else embedded.shared(settings.data)
+
+
+def _looking(settings: Settings) -> Any:
+    """Like `_broker`, for commands that need a run to look at."""
+    from jinliu.subscription import broker_of
+
+    return broker_of(settings.broker, settings.data)
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _logs() -> None:
+    """Log lines go to standard error: standard output belongs to results."""
+    structlog.configure(
+        processors=[
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.add_log_level,
+            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty()),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    for name in ("kafka", "aiokafka"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def main() -> None:
+    """Entry point of the command `jinliu`."""
+    from jinliu.ready import end_with_parent
+
+    _logs()
+    end_with_parent()
+    try:
+        app(standalone_mode=True)
+    except JinliuError as error:
+        print(f"jinliu: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    except BrokenPipeError:
+        # The reader of our output left (`| head`): nothing to say, and nobody to say it to.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except Exception as error:
+        if os.environ.get("JINLIU_DEBUG"):
+            raise
+        print(f"jinliu: unexpected {type(error).__name__}: {error} (JINLIU_DEBUG=1 shows where)", file=sys.stderr)
+        sys.exit(70)

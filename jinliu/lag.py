@@ -1,0 +1,46 @@
+"""How far the processors are behind, from the offsets their group commits behind its transactions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Self
+
+from jinliu import topics
+from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+
+if TYPE_CHECKING:
+    from topologies import Topology
+
+FOLDED = ("partials.",)
+
+
+class Lag:
+    """Records between what a prefix's processors have committed and the end of the event and partial topics."""
+
+    def __init__(self, broker: str, prefix: str, world: Topology) -> None:
+        self._group = f"{prefix}jinliu"
+        self._admin = KafkaAdminClient(bootstrap_servers=broker, client_id="jinliu-lag")
+        self._consumer = KafkaConsumer(bootstrap_servers=broker, group_id=None, client_id="jinliu-lag")
+        events = {topic for source in world.sources for topic in source.topics}
+        self._places = [
+            TopicPartition(prefix + spec.name, number)
+            for spec in topics.specs(world)
+            if spec.name in events or spec.name.startswith(FOLDED)
+            for number in range(spec.partitions)
+        ]
+
+    def records(self) -> int:
+        """The lag now; what has no committed offset counts from the beginning."""
+        ends: dict[Any, int] = self._consumer.end_offsets(self._places)
+        committed = self._admin.list_group_offsets(self._group).get(self._group, {})
+        return sum(max(0, end - (committed[place].offset if place in committed else 0)) for place, end in ends.items())
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._consumer.close()
+        self._admin.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

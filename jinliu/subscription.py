@@ -1,0 +1,167 @@
+"""Reading metric topics from Python: typed rows, committed ones only."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Self
+
+import fastavro
+import kafka.errors
+from jinliu import broker as embedded
+from kafka import KafkaConsumer, TopicPartition
+from schemas import catalog
+from schemas.errors import JinliuError
+from streams import metrics
+
+POLL_MS = 200
+HEADER_BYTES = 5
+
+
+class SubscriptionError(JinliuError):
+    """A metric cannot be subscribed to."""
+
+
+class MetricReader:
+    """The rows of some metric topics from their beginning, in log order per topic.
+
+    Parameters
+    ----------
+    names : sequence of str
+        Metrics, such as `market-share`.
+    broker : str
+        Bootstrap servers.
+
+    Raises
+    ------
+    SubscriptionError
+        For an unknown metric, a broker that does not answer, or topics that are not there.
+    """
+
+    def __init__(self, names: Sequence[str], broker: str, prefix: str = "", registry: str | None = None) -> None:
+        known = metrics.load()
+        for name in names:
+            if name not in known:
+                raise SubscriptionError(f"no metric {name!r}; there are {', '.join(known)}")
+        ids = catalog.ids(registry)
+        self._rows = {prefix + f"metrics.{name}": (name, known[name].row, ids[name]) for name in names}
+        self._schemas = {name: fastavro.parse_schema(_plain(catalog.schema(name).parsed)) for name in names}
+        try:
+            self._consumer = KafkaConsumer(
+                bootstrap_servers=broker,
+                group_id=None,
+                client_id="jinliu-subscribe",
+                auto_offset_reset="earliest",
+                enable_auto_commit=False,
+                isolation_level="read_committed",
+                allow_auto_create_topics=False,
+            )
+        except kafka.errors.KafkaError as error:
+            raise SubscriptionError(f"no Kafka broker answers at {broker}: {error}; is it up, and is the address right?") from error
+        there = self._consumer.topics()
+        places = []
+        for topic, (name, _, _) in self._rows.items():
+            if topic not in there:
+                self._consumer.close()
+                raise SubscriptionError(f"metric {name} has no topic {topic} at {broker}: start a run first (jinliu up), or check --prefix")
+            places += [TopicPartition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ())]
+        self._consumer.assign(places)
+        self._consumer.seek_to_beginning(*places)
+        self._places = places
+
+    def poll(self, timeout_ms: int = POLL_MS) -> list[tuple[str, Any]]:
+        """(metric, row) of what has arrived since the last call; waits for the first up to `timeout_ms`."""
+        return [found for records in self._consumer.poll(timeout_ms, max_records=5000).values() for record in records for found in self._read(record)]
+
+    def _read(self, record: Any) -> Iterator[tuple[str, Any]]:
+        if record.value is None:
+            return
+        name, row, schema_id = self._rows[record.topic]
+        if int.from_bytes(record.value[1:HEADER_BYTES], "big") != schema_id:
+            raise SubscriptionError(f"{record.topic} offset {record.offset}: no row of metric {name}; who else writes there?")
+        body: Any = fastavro.schemaless_reader(BytesIO(record.value[HEADER_BYTES:]), self._schemas[name], None)
+        yield name, row(**body)
+
+    def to_end(self) -> Iterator[tuple[str, Any]]:
+        """(metric, row) up to where the topics end now."""
+        ends = self._consumer.end_offsets(self._places)
+        while any(self._consumer.position(place) < ends[place] for place in self._places):
+            yield from self.poll()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._consumer.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _plain(schema: Any) -> Any:
+    """The schema without logical types: times stay the integers that the row classes hold."""
+    if isinstance(schema, dict):
+        return {key: _plain(value) for key, value in schema.items() if key != "logicalType"}
+    if isinstance(schema, list):
+        return [_plain(each) for each in schema]
+    return schema
+
+
+@contextlib.contextmanager
+def broker_of(broker: str | None, data: Path) -> Iterator[str]:
+    """The broker named, or the data directory's: the one that runs there, else one started for the while.
+
+    Raises
+    ------
+    SubscriptionError
+        When no broker is named and the directory holds no run.
+    """
+    if broker is not None:
+        yield broker
+        return
+    if not (data / "broker").is_dir():
+        raise SubscriptionError(f"{data} holds no run: start one with `jinliu up --data {data}`, or name a broker with --broker HOST:PORT")
+    with embedded.shared(data) as address:
+        yield address
+
+
+def subscribe(
+    metric: str,
+    *,
+    broker: str | None = None,
+    data: str | Path = ".jinliu",
+    prefix: str = "",
+    registry: str | None = None,
+    follow: bool = True,
+) -> Iterator[Any]:
+    """Typed rows of a metric, oldest first.
+
+    Parameters
+    ----------
+    metric : str
+        Name, such as `market-share`; the rows are instances of that metric's row class, with its fields and units.
+    broker, data : str
+        Bootstrap servers, or else the data directory of an embedded run (its broker is started if it is down).
+    follow : bool
+        Go on waiting for rows at the end of the topic, for ever; else stop there.
+
+    Raises
+    ------
+    SubscriptionError
+        For an unknown metric, no broker, no run.
+
+    Examples
+    --------
+    >>> for row in jinliu.subscribe("market-share"):  # doctest: +SKIP
+    ...     if row.status == "FINAL" and row.window == "day":
+    ...         print(row.window_start, row.channel, row.scene, row.share)
+    """
+    with broker_of(broker, Path(data)) as address, MetricReader([metric], address, prefix, registry) as reader:
+        for _, row in reader.to_end():
+            yield row
+        while follow:
+            for _, row in reader.poll():
+                yield row

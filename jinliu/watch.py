@@ -1,0 +1,51 @@
+"""`jinliu watch`: the rows of a metric as they come."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import threading
+from typing import Any
+
+from jinliu.live import day
+from jinliu.settings import Settings
+from jinliu.subscription import MetricReader, broker_of
+
+HEAD = ("window", "window_start", "window_end", "status", "revision", "missing")
+
+
+def watch(settings: Settings, metric: str, *, once: bool, final: bool, as_json: bool, stop: threading.Event) -> None:
+    """Print rows, oldest first: one JSON document a line, or a line a person can read.
+
+    Raises SubscriptionError for an unknown metric, no broker, no run.
+    """
+    with broker_of(settings.broker, settings.data) as address, MetricReader([metric], address, settings.prefix, settings.registry) as reader:
+        for _, row in reader.to_end():
+            _print(row, final, as_json)
+            if stop.is_set():
+                return
+        while not once and not stop.is_set():
+            for _, row in reader.poll():
+                _print(row, final, as_json)
+
+
+def _print(row: Any, final: bool, as_json: bool) -> None:
+    fields = {field.name: getattr(row, field.name) for field in dataclasses.fields(row)}
+    if final and fields.get("status") == "PROVISIONAL":
+        return
+    if as_json:
+        print(json.dumps(fields, ensure_ascii=False), flush=True)
+        return
+    head = ""
+    if "window" in fields:
+        head = f"{fields['window']} {day(fields['window_start'])} {fields['status'].lower()} r{fields['revision']}"
+        if fields["missing"]:
+            head += f" missing {fields['missing']:,}"
+    rest = "  ".join(f"{name} {_text(value)}" for name, value in fields.items() if name not in HEAD and value is not None)
+    print(f"{head}  {rest}".strip(), flush=True)
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return str(value)
+    return f"{value:,}" if isinstance(value, int) else f"{value:.4g}"
