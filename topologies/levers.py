@@ -115,10 +115,9 @@ class Lever(BaseModel):
             )
         if self.type == "number" and (None in bounds or bounds[0] >= bounds[1]):  # type: ignore[operator]
             found.append(Finding(("minimum",), "the bounds do not fit the type", "a minimum below a maximum"))
-        if self.type != "number" and bounds != (None, None):
-            found.append(
-                Finding(("type",), f"{self.type} has no minimum or maximum", "bounds for the type number only")
-            )
+        for name, bound in zip(("minimum", "maximum"), bounds, strict=True):
+            if self.type != "number" and bound is not None:
+                found.append(Finding((name,), f"the type {self.type} has no bounds", "for the type number only"))
         return found
 
     def _values(self) -> list[Finding]:

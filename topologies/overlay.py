@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from topologies.document import Document, Loc, identity
-from topologies.errors import Place
+from topologies.errors import Place, Problem, TopologyError
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,24 @@ class _View:
         return _View(self.document, (*self.loc, step), self.value[key])
 
     def named(self) -> dict[str, _View] | None:
-        """The items of a list by their id or name; None when some have none, or share one."""
-        items = {name: self.under(n) for n, item in enumerate(self.value) if (name := identity(item)) is not None}
-        return items if len(items) == len(self.value) else None
+        """The items of a list by their id or name; None when some have none."""
+        names = [identity(item) for item in self.value]
+        return None if None in names else {str(name): self.under(n) for n, name in enumerate(names)}
+
+    def twice(self) -> Problem | None:
+        """The first item of a list whose name another had before."""
+        names = [identity(item) for item in self.value]
+        for n, name in enumerate(names):
+            if name is not None and name in names[:n]:
+                loc = (*self.loc, n)
+                return Problem(self.document.place(loc), self.document.field(loc), f"{name} stands twice", "each once")
+        return None
 
 
 def merged(base: Document, over: Document) -> Document:
     """`over` laid over `base`: mappings key by key, lists of things with an id (or name) by that, all else replaced.
 
-    What `over` marks `!replace` replaces as a whole.
+    What `over` marks `!replace` replaces as a whole. Raises TopologyError when two things of a list have one name.
     """
     places: dict[Loc, Place] = {}
     data = _laid((_View(base, (), base.data), _View(over, (), over.data)), (), places)
@@ -57,6 +66,9 @@ def _laid(sides: tuple[_View, ...], to: Loc, places: dict[Loc, Place]) -> Any:
 
 def _items(sides: tuple[_View, ...]) -> list[tuple[_View, ...]]:
     """The items of lists, paired by name where every item of every side has one of its own, else those on top."""
+    twice = [problem for side in sides if (problem := side.twice()) is not None]
+    if twice:
+        raise TopologyError(twice)
     tables = [table for side in sides if (table := side.named()) is not None]
     if len(tables) < len(sides) or not all(tables):
         return [(sides[-1].under(n),) for n in range(len(sides[-1].value))]
