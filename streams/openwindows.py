@@ -54,11 +54,13 @@ class OpenWindows:
     """
 
     def __init__(self, bound: BoundRollup, fold: FoldPass, shards: int) -> None:
-        self.bound, self.layout, self.shards = bound, bound.layout, shards
+        self.bound, self.layout = bound, bound.layout
         self._pass = fold
         self.opened = [0] * len(bound.windows)
         self._slots = np.full(8, -1, np.int32)
         self._touched = np.zeros(8, np.uint8)
+        self._reach_ms = bound.windows[0].origin
+        self._params = np.array((bound.windows[0].origin, bound.windows[0].length, 0, shards), np.int64)
         self._rows = np.zeros((2, self.layout.width), np.int64)
         self._free = np.arange(2, dtype=np.int32)
         self._used = 0
@@ -74,39 +76,42 @@ class OpenWindows:
         OutOfRange.
         """
         windows, base = self.bound.windows[0], self.opened[0]
-        self._reach(windows.index(latest_ms) - base + 1)
-        params = np.array((windows.origin, windows.length, base, self.shards), np.int64)
+        if latest_ms >= self._reach_ms:
+            self._reach(windows.index(latest_ms) - base + 1)
+        self._params[2] = base
         fields = [columns[name] for name in self._pass.columns]
         position = 0
         while True:
             status, position, self._used = self._pass.run(
                 position, self._used, keep, columns["event_time"], *fields, *self._pass.tables,
-                windows.edges, params, self._slots, self._touched, self._free, self._rows,
+                windows.edges, self._params, self._slots, self._touched, self._free, self._rows,
             )  # fmt: skip
             if status == foldkernel.DONE:
                 break
             if status != foldkernel.GROW:
                 raise self._broken(status, position)
             self._grow()
-        for k in np.flatnonzero(self._touched).tolist():
+        for k in self._touched.nonzero()[0].tolist():
             self._touch(base + k)
-        self._touched[:] = 0
+        self._touched.fill(0)
 
     def _touch(self, index: int) -> None:
         self._unstored[0].add(index)
-        self._unwritten[0].add(index)
-        if len(self.bound.windows) > 1:
+        if index not in self._unwritten[0]:
+            self._unwritten[0].add(index)
             start = self.bound.windows[0].start(index)
             for level, windows in enumerate(self.bound.windows[1:], 1):
                 self._unwritten[level].add(windows.index(max(start, windows.origin)))
 
     def _reach(self, count: int) -> None:
-        """Make the tables of open windows at least `count` long."""
+        """Make the tables of open windows at least `count` long, and note up to which time they reach."""
         have = len(self._slots)
         if count > have:
             more = max(count, 2 * have) - have
             self._slots = np.concatenate((self._slots, np.full(more, -1, np.int32)))
             self._touched = np.concatenate((self._touched, np.zeros(more, np.uint8)))
+        last = min(self.opened[0] + len(self._slots), self.bound.windows[0].count) - 1
+        self._reach_ms = self.bound.windows[0].end(last)
 
     def _grow(self) -> None:
         have = len(self._rows)

@@ -76,6 +76,7 @@ class ShardState:
         self._dead: list[DeadLetter] = []
         self._accounted = self._ledger.accounts.copy()
         self._taken = 0
+        self._closed_ms = self.floor_ms
 
     # -- folding ----------------------------------------------------------------------------------------------------
     @property
@@ -135,6 +136,9 @@ class ShardState:
 
     def _close(self, upto: int) -> None:
         floor = self.floor_ms
+        if floor == self._closed_ms:
+            return
+        self._closed_ms = floor
         for number, windows in enumerate(self._open):
             for written in windows.close(floor):
                 self._partials.append(self._partial(number, written, upto))
@@ -275,6 +279,7 @@ class ShardState:
         self._revisions = [
             [{int(index): count for index, count in level.items()} for level in rollup] for rollup in meta["revisions"]
         ]
+        self._closed_ms = self.floor_ms
         for open_windows in self._open:
             open_windows.opened = [windows.closed(self.floor_ms) for windows in open_windows.bound.windows]
 
