@@ -1,8 +1,8 @@
 """Which records count: the acceptance rules, floor and completeness of a shard, recomputed from its log alone.
 
-A second implementation, written from the contract and not from the engine. Between two ticks of a partition the floor and
-every source's tick end stand still, so a chunk is judged stretch by stretch, each source's events of a stretch at once; where
-their `seq` does not simply rise, one by one.
+A second implementation, written from the contract and not from the engine. Between two ticks of a partition the floor
+and every source's tick end stand still, so a chunk is judged stretch by stretch, each source's events of a stretch at
+once; where their `seq` does not simply rise, one by one.
 """
 
 from collections.abc import Mapping
@@ -27,8 +27,8 @@ NOBODY = ""
 class Rules:
     """What a topic's records are judged by; times in ms.
 
-    words: string field -> its known words. ranges: field -> (least, most). person, institution: the field that places an event.
-    places: institution -> its index in the topology.
+    words: string field -> its known words. ranges: field -> (least, most). person, institution: the field that places
+    an event. places: institution -> its index in the topology.
     """
 
     topic: str
@@ -52,7 +52,10 @@ class Rules:
 
 @dataclass(slots=True)
 class Ledger:
-    """What became of the records of one source. `missing`: sequence numbers never seen. Ticks seen twice count as ticks."""
+    """What became of the records of one source.
+
+    `missing`: sequence numbers never seen. Ticks seen twice count as ticks.
+    """
 
     folded: int = 0
     late: int = 0
@@ -155,7 +158,7 @@ class Acceptor:
         return (low - self.rules.tick_ms, high) if low > self.rules.start_ms else (low, high + self.rules.tick_ms)
 
     def _move_floor(self) -> None:
-        """Move watermark and floor, name the sources that the floor has left behind, close the windows it has passed."""
+        """Move watermark and floor, name sources that the floor left behind, close windows it has passed."""
         rules = self.rules
         least = min((s.tick_end for s in self.sources if not s.closed), default=FOREVER)
         self.watermark = max(self.watermark, least, max(s.tick_end for s in self.sources) - rules.patience_ms)
@@ -275,7 +278,8 @@ def mapped(column: pa.Array, codes: Mapping[str, int], other: int) -> Int64:
     """int64[n] codes of a string column, `other` for unknown strings."""
     encoded = column.dictionary_encode()
     table = np.array([codes.get(word, other) for word in encoded.dictionary.to_pylist()] or [other], np.int64)
-    return table[encoded.indices.to_numpy(zero_copy_only=False)]
+    codes_by_row: Int64 = table[encoded.indices.to_numpy(zero_copy_only=False)]
+    return codes_by_row
 
 
 def _longs(batch: pa.RecordBatch, name: str) -> Int64:
@@ -283,5 +287,5 @@ def _longs(batch: pa.RecordBatch, name: str) -> Int64:
     column = batch.column(name)
     if column.null_count:
         column = column.fill_null(0)
-    return column.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
-
+    values: Int64 = column.to_numpy(zero_copy_only=False).astype(np.int64, copy=False)
+    return values

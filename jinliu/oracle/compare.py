@@ -1,4 +1,7 @@
-"""Expected rows against found rows. Integers are equal or they are not; doubles may differ by the rounding of one division."""
+"""Expected rows against found rows.
+
+Integers are equal or they are not; doubles may differ by the rounding of one division.
+"""
 
 import math
 from collections.abc import Iterable, Mapping
@@ -14,7 +17,10 @@ Key = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """One field of one row that is not what it should be; `field` is "row" where the whole row is missing or too many."""
+    """One field of one row that is not what it should be.
+
+    `field` is "row" where the whole row is missing or too many.
+    """
 
     metric: str
     row: str
@@ -40,7 +46,10 @@ class Verdict:
 
     def as_dict(self) -> dict[str, Any]:
         """The shape of `jinliu verify --json`."""
-        named = [{"metric": d.metric, "row": d.row, "field": d.field, "expected": d.expected, "found": d.found} for d in self.differences]
+        named = [
+            {"metric": d.metric, "row": d.row, "field": d.field, "expected": d.expected, "found": d.found}
+            for d in self.differences
+        ]
         return {"compared": self.compared, "different": self.different, "differences": named}
 
     def _differ(self, items: list[Difference]) -> None:
@@ -65,7 +74,11 @@ def describe(names: Iterable[str], key: Key) -> str:
 
 
 def compare(
-    verdict: Verdict, metric: str, key: tuple[str, ...], expected: Mapping[Key, Mapping[str, Any]], found: Mapping[Key, Mapping[str, Any]]
+    verdict: Verdict,
+    metric: str,
+    key: tuple[str, ...],
+    expected: Mapping[Key, Mapping[str, Any]],
+    found: Mapping[Key, Mapping[str, Any]],
 ) -> None:
     """Hold all rows of a metric against each other and enter them in the verdict."""
     for name in sorted(expected.keys() | found.keys(), key=_order):

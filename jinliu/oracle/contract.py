@@ -1,4 +1,4 @@
-"""What the contract says of each event topic, restated for the proof (a test holds the figures equal to the engine's)."""
+"""What the contract says of each event topic, restated for the proof; a test holds it equal to the engine's."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -29,7 +29,10 @@ SAMPLE = 3
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """One chunk: `kind` int8[n] (index into the record names, or a code below 0); by record name its rows in log order."""
+    """One chunk.
+
+    `kind` int8[n] (index into the record names, or a code below 0); by record name its rows in log order.
+    """
 
     kind: npt.NDArray[np.int8]
     rows: dict[str, pa.RecordBatch]
@@ -60,7 +63,7 @@ class _Record:
         for i, item in enumerate(data):
             try:
                 good.append(plain.datum(self.parsed, item))
-            except plain.Malformed:
+            except plain.MalformedError:
                 bad.append(i)
         return pa.RecordBatch.from_pylist(good, schema=self.arrow), bad
 

@@ -26,12 +26,15 @@ def newest(log: Log, topic: str) -> dict[bytes, bytes]:
 
 
 def rows(log: Log, topic: str, schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The newest rows of a topic whose records all have one Avro schema. Raises OracleError naming an unreadable row."""
+    """The newest rows of a topic whose records all have one Avro schema.
+
+    Raises OracleError naming an unreadable row.
+    """
     parsed = bare(schema)
     for key, value in newest(log, topic).items():
         try:
             yield plain.datum(parsed, value[HEADER:])
-        except plain.Malformed as error:
+        except plain.MalformedError as error:
             raise OracleError(f"topic {topic}: the row {key!r} does not match its schema: {error}") from error
 
 

@@ -1,6 +1,7 @@
 """One partition from the broker to a Parquet file of its accepted events, with what its ticks say about windows.
 
-Each partition is judged on its own, so partitions go to as many processes as there are cores; memory holds one chunk each.
+Each partition is judged on its own, so partitions go to as many processes as there are cores; memory holds one chunk
+each.
 """
 
 import os
@@ -29,7 +30,10 @@ PROCESSES_MAX = 4
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One partition to judge. `schemas`: record name -> (id on the wire, text), the events first. `columns`: what to keep."""
+    """One partition to judge.
+
+    `schemas`: record name -> (id on the wire, text), the events first. `columns`: what to keep.
+    """
 
     rules: Rules
     shard: int
@@ -88,7 +92,11 @@ def _stored(task: Task, events: pa.RecordBatch) -> pa.RecordBatch:
 
 
 def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    few = [f.name for f in schema if pa.types.is_string(f.type) or f.name.startswith("window_start_") or f.name in ("shard", "weight")]
+    few = [
+        f.name
+        for f in schema
+        if pa.types.is_string(f.type) or f.name.startswith("window_start_") or f.name in ("shard", "weight")
+    ]
     return pq.ParquetWriter(path, schema, compression="lz4", use_dictionary=few, write_statistics=False)
 
 
@@ -103,7 +111,9 @@ def _judge_remotely(task: Task, broker: str, prefix: str) -> Judged:
 Progress = Callable[[int, int], None]
 
 
-def judge_all(tasks: list[Task], log: Log, remote: tuple[str, str] | None, on_progress: Progress | None) -> list[Judged]:
+def judge_all(
+    tasks: list[Task], log: Log, remote: tuple[str, str] | None, on_progress: Progress | None
+) -> list[Judged]:
     """All partitions, largest first. remote: (broker, prefix) where processes may read for themselves.
 
     on_progress is told (records read, records in all) as partitions are done.
@@ -113,7 +123,9 @@ def judge_all(tasks: list[Task], log: Log, remote: tuple[str, str] | None, on_pr
     tasks = sorted(tasks, key=lambda task: (-task.end, task.rules.topic, task.shard))
     judged: list[Judged] = []
     done = 0
-    processes = min(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, PROCESSES_MAX)
+    processes = min(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1, PROCESSES_MAX
+    )
     if remote is None or total < POOLED or processes < 2:
         for task in tasks:
             judged.append(judge(task, log))

@@ -1,16 +1,18 @@
 """Avro 1.12 read byte by byte, as the specification puts it: slow, strict, and short enough to be checked by eye.
 
-It judges the records that the bulk decoder stumbles over. Raises Malformed for whatever is no datum of its schema.
+It judges the records that the bulk decoder stumbles over. Raises MalformedError for whatever is no datum of its schema.
 """
 
 import struct
 from collections.abc import Mapping
 from typing import Any
 
+from jinliu.oracle.errors import OracleError
+
 LONG_BYTES = 10
 
 
-class Malformed(ValueError):
+class MalformedError(OracleError):
     """The bytes are no datum of the schema."""
 
 
@@ -22,7 +24,7 @@ class _Cursor:
 
     def take(self, size: int) -> bytes:
         if size < 0 or self.at + size > len(self.data):
-            raise Malformed(f"{size} bytes from {self.at} of {len(self.data)}")
+            raise MalformedError(f"{size} bytes from {self.at} of {len(self.data)}")
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -35,9 +37,9 @@ class _Cursor:
             if byte < 128:
                 break
         else:
-            raise Malformed("varint longer than ten bytes")
+            raise MalformedError("varint longer than ten bytes")
         if value >= 1 << bits:
-            raise Malformed(f"integer beyond {bits} bits")
+            raise MalformedError(f"integer beyond {bits} bits")
         return (value >> 1) ^ -(value & 1)
 
 
@@ -45,13 +47,13 @@ def _value(kind: Any, at: _Cursor) -> Any:
     if isinstance(kind, list):
         branch = at.long()
         if not 0 <= branch < len(kind):
-            raise Malformed(f"branch {branch} of a union of {len(kind)}")
+            raise MalformedError(f"branch {branch} of a union of {len(kind)}")
         return _value(kind[branch], at)
     name = kind["type"] if isinstance(kind, dict) else kind
     if name == "enum":
         code = at.long()
         if not 0 <= code < len(kind["symbols"]):
-            raise Malformed(f"symbol {code} of {len(kind['symbols'])}")
+            raise MalformedError(f"symbol {code} of {len(kind['symbols'])}")
         return kind["symbols"][code]
     if name == "fixed":
         return at.take(kind["size"])
@@ -68,7 +70,7 @@ def _blocks(kind: Any, at: _Cursor) -> Any:
             count = -count
             at.long()
         if count > len(at.data):
-            raise Malformed(f"a block of {count} items in {len(at.data)} bytes")
+            raise MalformedError(f"a block of {count} items in {len(at.data)} bytes")
         if kind["type"] == "map":
             items += [(_primitive("string", at), _value(kind["values"], at)) for _ in range(count)]
         else:
@@ -82,7 +84,7 @@ def _primitive(name: str, at: _Cursor) -> Any:
     if name == "boolean":
         byte = at.take(1)[0]
         if byte > 1:
-            raise Malformed(f"boolean {byte}")
+            raise MalformedError(f"boolean {byte}")
         return byte == 1
     if name in ("int", "long"):
         return at.long(32 if name == "int" else 64)
@@ -93,14 +95,14 @@ def _primitive(name: str, at: _Cursor) -> Any:
         try:
             return data.decode() if name == "string" else data
         except UnicodeDecodeError as error:
-            raise Malformed("string is not UTF-8") from error
-    raise Malformed(f"type {name} is not used here")
+            raise MalformedError("string is not UTF-8") from error
+    raise MalformedError(f"type {name} is not used here")
 
 
 def datum(schema: Mapping[str, Any], data: bytes) -> dict[str, Any]:
-    """The record's fields. Raises Malformed, also for bytes left over."""
+    """The record's fields. Raises MalformedError, also for bytes left over."""
     at = _Cursor(data)
     out = {field["name"]: _value(field["type"], at) for field in schema["fields"]}
     if at.at != len(data):
-        raise Malformed(f"{len(data) - at.at} bytes behind the record")
+        raise MalformedError(f"{len(data) - at.at} bytes behind the record")
     return out

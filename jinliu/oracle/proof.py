@@ -1,4 +1,7 @@
-"""DuckDB over the accepted events: each metric's `proof` SQL, window by window, gives the rows that should have been found."""
+"""DuckDB over the accepted events.
+
+Each metric's `proof` SQL, window by window, gives the rows that should have been found.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,7 +29,13 @@ class Institution:
 class Proof:
     """A DuckDB database with the views of the accepted events and the tables of the world."""
 
-    def __init__(self, files: Mapping[str, Sequence[Path]], institutions: Sequence[Institution], world: tuple[int, int, int], spill: Path):
+    def __init__(
+        self,
+        files: Mapping[str, Sequence[Path]],
+        institutions: Sequence[Institution],
+        world: tuple[int, int, int],
+        spill: Path,
+    ):
         """files: topic -> Parquet files. world: person_weight, weight, shards."""
         self._db = duckdb.connect(":memory:")
         self._db.execute(f"SET memory_limit = '{MEMORY}'")
@@ -37,12 +46,17 @@ class Proof:
             self._db.execute(f'CREATE VIEW "{topic}" AS SELECT * FROM read_parquet([{names}])')
         self._db.execute('CREATE TABLE institutions (id VARCHAR, certified_ms BIGINT, "index" BIGINT)')
         if institutions:
-            self._db.executemany("INSERT INTO institutions VALUES (?, ?, ?)", [(i.id, i.certified_ms, i.index) for i in institutions])
+            self._db.executemany(
+                "INSERT INTO institutions VALUES (?, ?, ?)", [(i.id, i.certified_ms, i.index) for i in institutions]
+            )
         self._db.execute("CREATE TABLE topology (person_weight BIGINT, weight BIGINT, shards BIGINT)")
         self._db.execute("INSERT INTO topology VALUES (?, ?, ?)", world)
 
     def rows(self, metric: str, sql: str, window: str) -> Iterator[dict[str, Any]]:
-        """The rows of a metric for the windows called `window`. Raises OracleError naming the metric where its SQL fails."""
+        """The rows of a metric for the windows called `window`.
+
+        Raises OracleError naming the metric where its SQL fails.
+        """
         text = sql.format(window=window, w=f'"window_start_{window}"')
         try:
             cursor = self._db.execute(text)

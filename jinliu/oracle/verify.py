@@ -1,4 +1,7 @@
-"""The proof: recompute every closed window of every metric from the raw topics and compare it with what the metric topics hold."""
+"""The proof.
+
+Recompute every closed window of every metric from the raw topics and compare it with what the metric topics hold.
+"""
 
 import json
 import re
@@ -53,8 +56,8 @@ def verify(
 ) -> Verdict:
     """Prove the metric topics of a run.
 
-    registry: URL of the schema registry the run used, if any. metrics: by name, all bundled ones by default. log: another log than the
-    broker's, for tests. Raises OracleError where the log cannot be judged.
+    registry: URL of the schema registry the run used, if any. metrics: by name, all bundled ones by default. log:
+    another log than the broker's, for tests. Raises OracleError where the log cannot be judged.
     """
     chosen = dict(bundled.load() if metrics is None else metrics)
     tell = on_progress or (lambda progress: None)
@@ -105,7 +108,12 @@ def rules_of(topic: str, topology: "Topology", run: Mapping[str, Any], windows: 
 
 
 def _tasks(
-    log: Log, topology: "Topology", run: Mapping[str, Any], metrics: Mapping[str, Metric], ids: Mapping[str, int], directory: Path
+    log: Log,
+    topology: "Topology",
+    run: Mapping[str, Any],
+    metrics: Mapping[str, Metric],
+    ids: Mapping[str, int],
+    directory: Path,
 ) -> list[Task]:
     """One task a partition of every topic that a metric reads."""
     sql = " ".join(metric.proof for metric in metrics.values())
@@ -113,11 +121,15 @@ def _tasks(
     tasks = []
     for topic in _topics(metrics):
         reading = [metric for metric in metrics.values() if topic in metric.topics()]
-        rules = rules_of(topic, topology, run, (name for metric in reading for name in windows_of(metric, topology.windows)))
+        rules = rules_of(
+            topic, topology, run, (name for metric in reading for name in windows_of(metric, topology.windows))
+        )
         schemas = {name: (ids[name], catalog.schema(name).text) for name in (rules.record, "tick")}
         extents = log.extents(topic)
         if len(extents) != rules.shards:
-            raise OracleError(f"topic {topic} has {len(extents)} partitions; topology {topology.name} has {rules.shards} shards")
+            raise OracleError(
+                f"topic {topic} has {len(extents)} partitions; topology {topology.name} has {rules.shards} shards"
+            )
         for shard, (_, end) in extents.items():
             tasks.append(Task(rules, shard, end, schemas, words, directory / f"{topic}-{shard}.parquet"))
     return tasks
@@ -179,15 +191,21 @@ def _expected(
     return out
 
 
-def closed_windows(metric: Metric, name: str, run: Mapping[str, Any], judged: Sequence[Judged]) -> dict[Any, dict[str, Any]]:
-    """Window start -> window_end, status and missing, of the windows that every shard of every topic of the metric has closed."""
+def closed_windows(
+    metric: Metric, name: str, run: Mapping[str, Any], judged: Sequence[Judged]
+) -> dict[Any, dict[str, Any]]:
+    """Window start -> window_end, status and missing, of the windows that all shards of the metric's topics closed."""
     parts = [part for part in judged if part.topic in metric.topics()]
     out = {}
     for window in spans.over(name, run["start"], run["end"]):
         if all(window.start in part.closed[name] for part in parts):
             lost = [counts for part in parts if (counts := part.closed[name][window.start])]
             missing = sum(sum(counts.values()) for counts in lost)
-            out[window.start] = {"window_end": window.end, "status": "INCOMPLETE" if lost else "FINAL", "missing": missing}
+            out[window.start] = {
+                "window_end": window.end,
+                "status": "INCOMPLETE" if lost else "FINAL",
+                "missing": missing,
+            }
     return out
 
 
@@ -218,7 +236,9 @@ def _key(metric: Metric, row: Mapping[str, Any]) -> Key:
     try:
         return tuple(row[name] for name in metric.key)
     except KeyError as error:
-        raise OracleError(f"metric {metric.name!r}: a row has no key field {error}: {json.dumps(dict(row), default=str)}") from error
+        raise OracleError(
+            f"metric {metric.name!r}: a row has no key field {error}: {json.dumps(dict(row), default=str)}"
+        ) from error
 
 
 def _institutions(topology: "Topology") -> list[Institution]:

@@ -15,7 +15,8 @@ from tests.unit.jinliu.oracle_world import BANKS, HOUR, ROSTER, START, MemoryLog
 
 HOURS = 6
 RUN = {
-    "run": "0123456789abcdef", "seed": 7, "topology": "tiny", "digest": "", "roster": {"payments": ROSTER, "operations": ROSTER},
+    "run": "0123456789abcdef", "seed": 7, "topology": "tiny", "digest": "",
+    "roster": {"payments": ROSTER, "operations": ROSTER},
     "start": START, "end": START + HOURS * HOUR,
 }  # fmt: skip
 
@@ -23,9 +24,13 @@ RUN = {
 def topology() -> Any:
     """Two banks, two sources, two shards, a hundred people."""
     institutions = tuple(SimpleNamespace(id=name, certified=None) for name in ("alipay", *BANKS))
-    scale = SimpleNamespace(weight=10, person_weight=5, rare_weight=1, shards=2, tick_ms=HOUR, lateness_ticks=1, patience_ticks=3)
+    scale = SimpleNamespace(
+        weight=10, person_weight=5, rare_weight=1, shards=2, tick_ms=HOUR, lateness_ticks=1, patience_ticks=3
+    )
     windows = {"market-share": ("hour", "2h"), "payment-quality": ("2h",), "institutions": ("3h",)}
-    return SimpleNamespace(name="tiny", scale=scale, institutions=institutions, banks=BANKS, population=100, windows=windows)
+    return SimpleNamespace(
+        name="tiny", scale=scale, institutions=institutions, banks=BANKS, population=100, windows=windows
+    )
 
 
 def payments() -> list[list[bytes | None]]:
@@ -37,20 +42,39 @@ def operations() -> list[list[bytes | None]]:
     """Both shards of `operations`: `alipay` tells its revenue and research, the banks nothing."""
     out: list[list[bytes | None]] = []
     for shard in (0, 1):
-        events: list[bytes | None] = [tick("alipay", 0, 0, 0, 0, shard, "OPEN"), tick("banks", 0, 0, 0, 0, shard, "OPEN")]
+        events: list[bytes | None] = [
+            tick("alipay", 0, 0, 0, 0, shard, "OPEN"),
+            tick("banks", 0, 0, 0, 0, shard, "OPEN"),
+        ]
         seq = 1
         for hour in range(HOURS):
             told_here = []
             if shard == 0:
                 deeds = (("REVENUE", 1000 + hour, None), ("RESEARCH_SPEND", 90, None), ("RELEASE", None, 7))
                 for i, (kind, amount, days) in enumerate(deeds):
-                    operation = {"source": "alipay", "seq": seq + i, "event_time": START + hour * HOUR + i, "institution": "alipay", "kind": kind}
+                    operation = {
+                        "source": "alipay",
+                        "seq": seq + i,
+                        "event_time": START + hour * HOUR + i,
+                        "institution": "alipay",
+                        "kind": kind,
+                    }
                     told_here.append(wire("operation", operation | {"amount_fen": amount, "days": days}))
             seq += len(told_here)
             total = 1090 + hour if told_here else 0
-            events += [*told_here, tick("alipay", seq, hour, len(told_here), total, shard), tick("banks", 1 + hour, hour, 0, 0, shard)]
+            events += [
+                *told_here,
+                tick("alipay", seq, hour, len(told_here), total, shard),
+                tick("banks", 1 + hour, hour, 0, 0, shard),
+            ]
             seq += 1
-        out.append([*events, tick("alipay", seq, HOURS, 0, 0, shard, "CLOSE"), tick("banks", 1 + HOURS, HOURS, 0, 0, shard, "CLOSE")])
+        out.append(
+            [
+                *events,
+                tick("alipay", seq, HOURS, 0, 0, shard, "CLOSE"),
+                tick("banks", 1 + HOURS, HOURS, 0, 0, shard, "CLOSE"),
+            ]
+        )
     return out
 
 
@@ -84,7 +108,15 @@ def _batch(values: list[bytes | None]) -> RawBatch:
     """The values as one record batch, offsets from 0."""
     records = bytearray()
     for offset, value in enumerate(values):
-        body = b"\x00" + _varint(0) + _varint(offset) + _varint(-1) + _varint(-1 if value is None else len(value)) + (value or b"") + _varint(0)
+        body = (
+            b"\x00"
+            + _varint(0)
+            + _varint(offset)
+            + _varint(-1)
+            + _varint(-1 if value is None else len(value))
+            + (value or b"")
+            + _varint(0)
+        )
         records += _varint(len(body)) + body
     return next(split(frame(records, len(values), 1)))
 

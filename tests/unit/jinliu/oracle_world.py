@@ -16,9 +16,10 @@ START = 1_640_995_200_000  # 2022-01-01
 ROSTER = ("alipay", "banks")
 BANKS = ("icbc", "abc")
 PAYMENT = {
-    "payee_id": 7, "segment": "YOUNG", "scene": "DINING", "channel": "ALIPAY", "instrument": "QR", "payer_bank": "icbc", "payee_bank": "abc",
-    "weight": 10, "route": "NETWORK", "outcome": "SUCCESS", "latency_ms": 120, "middleware": False, "detail_visible": True,
-    "fraud": "NONE", "flagged": False,
+    "payee_id": 7, "segment": "YOUNG", "scene": "DINING", "channel": "ALIPAY", "instrument": "QR",
+    "payer_bank": "icbc", "payee_bank": "abc",
+    "weight": 10, "route": "NETWORK", "outcome": "SUCCESS", "latency_ms": 120, "middleware": False,
+    "detail_visible": True, "fraud": "NONE", "flagged": False,
 }  # fmt: skip
 
 
@@ -33,22 +34,40 @@ def wire(name: str, value: dict[str, Any]) -> bytes:
 
 def payment(source: str, seq: int, at: int, shard: int = 0, amount: int = 100, **other: Any) -> bytes:
     """A payment `at` milliseconds after the start."""
-    event = {"source": source, "seq": seq, "payment_id": seq, "event_time": START + at, "payer_id": 3 * shard, "amount_fen": amount}
+    event = {
+        "source": source,
+        "seq": seq,
+        "payment_id": seq,
+        "event_time": START + at,
+        "payer_id": 3 * shard,
+        "amount_fen": amount,
+    }
     return wire("payment", PAYMENT | event | other)
 
 
-def tick(source: str, seq: int, hour: int, events: int, amount: int, shard: int = 0, kind: str = "TICK", **other: Any) -> bytes:
+def tick(
+    source: str, seq: int, hour: int, events: int, amount: int, shard: int = 0, kind: str = "TICK", **other: Any
+) -> bytes:
     """The tick of the hour numbered `hour`; for OPEN and CLOSE the moment `hour`."""
     begin = START + hour * HOUR
     stop = begin + HOUR if kind == "TICK" else begin
-    row = {"source": source, "seq": seq, "kind": kind, "shard": shard, "tick_start": begin, "tick_end": stop, "events": events}
+    row = {
+        "source": source,
+        "seq": seq,
+        "kind": kind,
+        "shard": shard,
+        "tick_start": begin,
+        "tick_end": stop,
+        "events": events,
+    }
     return wire("tick", row | {"amount_fen": amount, "run": None} | other)
 
 
 def rules(**other: Any) -> Rules:
     """Six hours, two shards, one tick of lateness, three of patience."""
     given: dict[str, Any] = {
-        "topic": "payments", "record": "payment", "shards": 2, "roster": ROSTER, "start_ms": START, "end_ms": START + 6 * HOUR, "tick_ms": HOUR,
+        "topic": "payments", "record": "payment", "shards": 2, "roster": ROSTER,
+        "start_ms": START, "end_ms": START + 6 * HOUR, "tick_ms": HOUR,
         "lateness_ms": HOUR, "patience_ms": 3 * HOUR, "max_seq_jump": 1000, "persons": 100,
         "words": {"payer_bank": frozenset(BANKS), "payee_bank": frozenset(BANKS)},
         "ranges": {"amount_fen": (0, 10**13), "weight": (1, 10**9)},

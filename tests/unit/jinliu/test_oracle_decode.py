@@ -57,9 +57,9 @@ def test_bad_records_are_told_apart_and_hurt_no_other(decoder: Decoder, value: b
 def test_an_integer_beyond_its_width_is_malformed() -> None:
     schema = {"fields": [{"name": "latency_ms", "type": "int"}]}
     assert plain.datum(schema, b"\xff\xff\xff\xff\x0f") == {"latency_ms": -(2**31)}
-    with pytest.raises(plain.Malformed):
+    with pytest.raises(plain.MalformedError):
         plain.datum(schema, b"\x80\x80\x80\x80\x10")
-    with pytest.raises(plain.Malformed):
+    with pytest.raises(plain.MalformedError):
         plain.datum({"fields": [{"name": "x", "type": "long"}]}, b"\xff" * 9 + b"\x7f")
 
 
@@ -80,7 +80,7 @@ def test_bulk_and_byte_by_byte_agree_on_mutations(at: int, byte: int, cut: int) 
     decoded = Decoder(SCHEMAS).decode([value])
     try:
         expected = [plain.datum(PARSED, value[HEADER:])]
-    except plain.Malformed:
+    except plain.MalformedError:
         expected = []
     assert decoded.rows["payment"].to_pylist() == expected
     assert decoded.kind.tolist() == ([0] if expected else [MALFORMED])

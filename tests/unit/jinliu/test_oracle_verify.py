@@ -53,7 +53,11 @@ def test_every_row_of_a_sound_run_is_equal() -> None:
     assert verdict.metrics.keys() == {"accounting", "institutions", "market-share", "payment-quality"}
     assert verdict.compared == sum(verdict.metrics.values()) > 30
     assert {progress.stage for progress in seen} == {"reading", "proving"}
-    assert json.loads(json.dumps(verdict.as_dict())) == {"compared": verdict.compared, "different": 0, "differences": []}
+    assert json.loads(json.dumps(verdict.as_dict())) == {
+        "compared": verdict.compared,
+        "different": 0,
+        "differences": [],
+    }
 
 
 @pytest.mark.parametrize(
@@ -148,7 +152,13 @@ def test_the_first_persons_of_two_shards_are_two_people() -> None:
 def test_noise_is_accounted_for_and_changes_nothing_else() -> None:
     noisy = raw()
     events = noisy["payments"][0]
-    for bad in (None, b"noise", b"\x00\x00\x00\x00\x63abc", payment("alipay", 3, 10, amount=-5), payment("alipay", 2, 10)[:-3]):
+    for bad in (
+        None,
+        b"noise",
+        b"\x00\x00\x00\x00\x63abc",
+        payment("alipay", 3, 10, amount=-5),
+        payment("alipay", 2, 10)[:-3],
+    ):
         events.insert(5, bad)
     verdict = proved(processed(noisy))
     assert verdict.differences == []
@@ -174,13 +184,20 @@ def test_engine_and_proof_agree_about_damaged_logs(data: st.DataObject) -> None:
             events.insert(at, data.draw(st.sampled_from([None, b"", b"noise", payment("alipay", 1, 1)[:20]])))
         elif deed == "payment":
             seq, when = data.draw(st.integers(-1, 40)), data.draw(st.integers(-1, 7)) * HOUR
-            events.insert(at, payment(data.draw(st.sampled_from(["alipay", "banks", "nobody"])), seq, when, data.draw(st.integers(0, 1))))
+            events.insert(
+                at,
+                payment(
+                    data.draw(st.sampled_from(["alipay", "banks", "nobody"])), seq, when, data.draw(st.integers(0, 1))
+                ),
+            )
         else:
             kind = data.draw(st.sampled_from(["OPEN", "TICK", "CLOSE"]))
             hour = data.draw(st.integers(-1, 7))
             source = data.draw(st.sampled_from(["alipay", "banks", "nobody"]))
             seq = data.draw(st.integers(-1, 1_000_100))
-            events.insert(at, tick(source, seq, hour, data.draw(st.integers(0, 4)), 303, data.draw(st.integers(0, 1)), kind))
+            events.insert(
+                at, tick(source, seq, hour, data.draw(st.integers(0, 4)), 303, data.draw(st.integers(0, 1)), kind)
+            )
         if len(events) < 2:
             break
     assert proved(processed(topics)).differences == []
@@ -201,14 +218,17 @@ def test_another_number_of_partitions_is_refused() -> None:
 def test_the_restated_contract_is_the_engines() -> None:
     assert plan.MAX_SEQ_JUMP == MAX_SEQ_JUMP
     assert TOPICS["payments"].ranges == {"amount_fen": (0, refusal.AMOUNT_FEN_MAX), "weight": (1, refusal.WEIGHT_MAX)}
-    assert {name: topic.record for name, topic in plan.EVENT_TOPICS.items()} == {name: topic.record for name, topic in TOPICS.items()}
+    assert {name: topic.record for name, topic in plan.EVENT_TOPICS.items()} == {
+        name: topic.record for name, topic in TOPICS.items()
+    }
 
 
 @pytest.mark.parametrize(
     ("expected", "found", "equal"),
     [
-        (1, 1, True), (1, 2, False), (2**60, 2**60 + 1, False), (0.1, 0.1 + 2e-17, True), (0.1, 0.1 * (1 + 1e-11), False),
-        (None, None, True), (None, 0, False), (0.0, None, False), ("a", "a", True), (1.0, "a", False), (True, True, True),
+        (1, 1, True), (1, 2, False), (2**60, 2**60 + 1, False), (0.1, 0.1 + 2e-17, True), (0.1, 0.1 * (1 + 1e-11),
+        False), (None, None, True), (None, 0, False), (0.0, None, False), ("a", "a", True), (1.0, "a", False), (True,
+        True, True),
     ],
 )  # fmt: skip
 def test_sameness(expected: Any, found: Any, equal: bool) -> None:
@@ -217,7 +237,13 @@ def test_sameness(expected: Any, found: Any, equal: bool) -> None:
 
 def test_all_differences_are_counted_but_few_are_spelled_out() -> None:
     verdict = Verdict()
-    compare(verdict, "m", ("k",), {(i,): {"k": i, "v": 1} for i in range(KEPT + 50)}, {(i,): {"k": i, "v": 2} for i in range(KEPT + 50)})
+    compare(
+        verdict,
+        "m",
+        ("k",),
+        {(i,): {"k": i, "v": 1} for i in range(KEPT + 50)},
+        {(i,): {"k": i, "v": 2} for i in range(KEPT + 50)},
+    )
     assert verdict.different == KEPT + 50
     assert len(verdict.differences) == KEPT
 

@@ -1,0 +1,132 @@
+"""The report: every claim of the paper with what this run says about it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from jinliu.oracle import found
+from jinliu.oracle.log import KafkaLog, Log
+from jinliu.report import absent, clearing, institutions, payments
+from jinliu.report.checks import holds
+from jinliu.report.facts import Facts, Row, UncoveredError
+from jinliu.report.intervals import Interval
+from jinliu.report.measured import MEASURES, Measured, Unmeasured
+from streams import metrics as bundled
+from streams.rows import avro
+from topologies import claims as paper
+
+if TYPE_CHECKING:
+    from topologies import Topology
+    from topologies.claims import Claim
+
+HOLDS, FAILS, NOT_MEASURED = "holds", "fails", "not measured"
+ORIGIN = {
+    "set": "set: an input measured back",
+    "fitted": "fitted: a parameter was steered by it",
+    "emerges": "emerges: in no fit's objective",
+    "structure": "structure: visible event by event",
+    "counter": "counter: a difference between two states",
+    "note": "note: the paper's own figures disagree",
+}
+ROOMS = (payments, clearing, institutions)
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One claim and what was measured of it."""
+
+    claim: "Claim"
+    verdict: str
+    measured: Measured | None = None
+    reason: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """The claim's entry in `jinliu report --json`."""
+        claim, measured = self.claim, self.measured
+        several = measured is not None and isinstance(measured.value, tuple)
+        spans = [] if measured is None else [_bounds(interval) for interval in measured.interval]
+        return {
+            "id": claim.id,
+            "kind": claim.kind,
+            "says": claim.says,
+            "value": None
+            if measured is None
+            else list(measured.value)
+            if isinstance(measured.value, tuple)
+            else measured.value,
+            "interval": None if measured is None else spans if several else spans[0],
+            "method": None
+            if measured is None
+            else " / ".join(dict.fromkeys(i.method for i in measured.interval if i)) or "every event",
+            "paper": {"at": claim.at, "check": claim.check, "value": claim.value, "within": claim.within},
+            "origin": ORIGIN[claim.kind],
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "note": "; ".join(text for text in (measured.note if measured else "", claim.note or "") if text),
+            "rows": [] if measured is None else list(measured.rows),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """All findings, in the paper's order."""
+
+    findings: Sequence[Finding]
+
+    def as_dict(self) -> dict[str, Any]:
+        """The shape of `jinliu report --json`."""
+        return {"claims": [finding.as_dict() for finding in self.findings]}
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Verdict -> how many claims."""
+        return {verdict: sum(f.verdict == verdict for f in self.findings) for verdict in (HOLDS, FAILS, NOT_MEASURED)}
+
+
+def _bounds(interval: Interval | None) -> list[float] | None:
+    return None if interval is None else [interval.low, interval.high]
+
+
+def report(
+    broker: str,
+    prefix: str,
+    topology: "Topology",
+    claims: "Mapping[str, Claim] | None" = None,
+    *,
+    log: Log | None = None,
+) -> Report:
+    """Measure the paper's claims from the metric topics of a run.
+
+    claims: by id, those of the paper by default. log: another log than the broker's, for tests. Raises OracleError
+    where there is no run.
+    """
+    reader = log or KafkaLog(broker, prefix)
+    try:
+        run = found.run(reader)
+        rows: dict[str, list[Row]] = {}
+        for name, metric in bundled.load().items():
+            rows[name] = list(found.rows(reader, f"metrics.{name}", avro(name, metric.row)))
+    finally:
+        if log is None:
+            reader.close()
+    return assess(Facts(rows, run["start"], run["end"], topology), paper.load() if claims is None else claims)
+
+
+def assess(facts: Facts, claims: "Mapping[str, Claim]") -> Report:
+    """The report on given facts."""
+    return Report([_assess(facts, claim) for claim in claims.values()])
+
+
+def _assess(facts: Facts, claim: "Claim") -> Finding:
+    measure = MEASURES.get(claim.id)
+    if measure is None:
+        return Finding(claim, NOT_MEASURED, reason=absent.reason(claim.id))
+    try:
+        measured = measure(facts)
+    except UncoveredError as missing:
+        return Finding(claim, NOT_MEASURED, reason=str(missing))
+    if isinstance(measured, Unmeasured):
+        return Finding(claim, NOT_MEASURED, reason=measured.reason)
+    failing = [name for name, met in (measured.besides or {}).items() if not met]
+    reason = f"not so: {', '.join(failing)}" if failing else ""
+    return Finding(claim, HOLDS if holds(claim, measured) else FAILS, measured, reason)
