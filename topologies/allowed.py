@@ -124,8 +124,8 @@ def _plain(kind: Kind) -> str:
         least, most = kind.bound(annotated_types.MinLen, "min_length"), kind.bound(annotated_types.MaxLen, "max_length")
         if origin is tuple and args[-1] is not Ellipsis:
             least = most = len(args)
-        number = f"{least} times " if least and least == most else "at least " + f"{least} times " if least else ""
-        return f"a list of {number}{words(Kind.of(args[0]))}"
+        number = "" if not least else f" of {least}" if least == most else f" of at least {least}"
+        return f"a list{number}, each {words(Kind.of(args[0]))}"
     return _WORDS.get(kind.annotation, "another value") + _range(kind)
 
 
