@@ -13,7 +13,6 @@ from topologies.allowed import Allowed, meant
 
 EXTERNAL = "external: "
 FREE = "free parameter"
-FITTED = f"{FREE}: fitted"
 WORDS = f"the id of a claim of claims.yaml, `{EXTERNAL}<reference>`, or `{FREE}` (`{FREE}: <reason>`)"
 
 
