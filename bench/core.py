@@ -1,6 +1,8 @@
-"""CPU of the pure core by chunk size: the ledger, the fold of the payments rollups, and what a commit and the merge cost beside them.
+"""CPU of the pure core by chunk size: the ledger, the fold of the payments rollups, and what a commit and the merge
+cost beside them.
 
-`python bench/core.py` prints CPU microseconds per event. It asserts nothing: figures depend on the machine and on what else runs there.
+`python bench/core.py` prints CPU microseconds per event. It asserts nothing: figures depend on the machine and on
+what else runs there.
 """
 
 from __future__ import annotations
@@ -44,7 +46,9 @@ def plan(days: int) -> TopicPlan:
 
 
 def chunks(topic: TopicPlan, days: int, size: int) -> list[Chunk]:
-    """A shard's log: each day EVENTS_A_TICK payments of each source and its tick, cut into chunks of about `size` rows."""
+    """A shard's log: each day EVENTS_A_TICK payments of each source and its tick, cut into chunks of about `size`
+    rows.
+    """
     draw = np.random.default_rng(7)
     sources = len(ROSTER)
     count = days * sources * EVENTS_A_TICK
@@ -62,10 +66,15 @@ def chunks(topic: TopicPlan, days: int, size: int) -> list[Chunk]:
     amounts = columns["amount_fen"].reshape(-1, EVENTS_A_TICK).sum(axis=1)
     number = np.arange(days * sources)
     ticks = {
-        "source": (number % sources).astype(np.int16), "seq": (number // sources) * (EVENTS_A_TICK + 1) + EVENTS_A_TICK,
-        "kind": np.ones(len(number), np.int8), "shard": np.zeros(len(number), np.int32), "tick_start": number // sources * DAY,
-        "tick_end": (number // sources + 1) * DAY, "events": np.full(len(number), EVENTS_A_TICK), "amount_fen": amounts,
-    }  # fmt: skip
+        "source": (number % sources).astype(np.int16),
+        "seq": (number // sources) * (EVENTS_A_TICK + 1) + EVENTS_A_TICK,
+        "kind": np.ones(len(number), np.int8),
+        "shard": np.zeros(len(number), np.int32),
+        "tick_start": number // sources * DAY,
+        "tick_end": (number // sources + 1) * DAY,
+        "events": np.full(len(number), EVENTS_A_TICK),
+        "amount_fen": amounts,
+    }
     kind = np.zeros(count + len(number), np.int8)
     kind[EVENTS_A_TICK :: EVENTS_A_TICK + 1] = 1
     parts = []
@@ -75,7 +84,9 @@ def chunks(topic: TopicPlan, days: int, size: int) -> list[Chunk]:
         e = low - t
         event_slice, tick_slice = slice(e, e + int((part == 0).sum())), slice(t, t + int((part == 1).sum()))
         cut = {name: column[event_slice].copy() for name, column in columns.items()}
-        parts.append(Chunk(part, {"payment": cut, TICK: {name: column[tick_slice].copy() for name, column in ticks.items()}}))
+        parts.append(
+            Chunk(part, {"payment": cut, TICK: {name: column[tick_slice].copy() for name, column in ticks.items()}})
+        )
     return parts
 
 

@@ -57,16 +57,19 @@ def source(layout: Layout) -> str:
     types = [f"ro({NUMBA_TYPE[layout.columns[name].dtype]})" for name in columns]
     types += [f"ro(t.{_table(rollup.measures[name].edges).dtype})" for name in histograms]
     signature = ", ".join(
-        ["t.int64", "t.int64", "ro(t.uint8)", "ro(t.int64)", *types]
-        + ["ro(t.int64)", "ro(t.int64)", "rw(t.int32)", "rw(t.uint8)", "ro(t.int32)", "rw(t.int64, 2)"]
+        [
+            *("t.int64", "t.int64", "ro(t.uint8)", "ro(t.int64)", *types),
+            *("ro(t.int64)", "ro(t.int64)", "rw(t.int32)", "rw(t.uint8)", "ro(t.int32)", "rw(t.int64, 2)"),
+        ]
     )
+    names = "".join(name + ", " for name in arguments)
     body = _Body(layout)
     body.write()
     lines = "\n".join(f"        {line}" for line in body.lines)
     return f"""{HEADER}
 
 @njit(t.UniTuple(t.int64, 3)({signature}), nogil=True, cache=True)
-def fold(start, used, keep, time, {"".join(name + ", " for name in arguments)}edges, params, slots, touched, free, rows):
+def fold(start, used, keep, time, {names}edges, params, slots, touched, free, rows):
     origin, length, base, shards = params[0], params[1], params[2], params[3]
     lo = hi = np.int64(0)
     k = np.int64(0)
@@ -160,7 +163,8 @@ class _Body:
                 f"p = np.int64(c_{measure.column}[i]) // shards",
                 f"if p < 0 or p >= {self.layout.words * 64}:",
                 "    return 3, i, used",
-                f"rows[row, {part.offset} + cell * {self.layout.words} + (p >> 6)] |= np.int64(1) << (p & np.int64(63))",
+                f"j = {part.offset} + cell * {self.layout.words} + (p >> 6)",
+                "rows[row, j] |= np.int64(1) << (p & np.int64(63))",
             ]
         else:
             sign = ">" if measure.kind == m.LARGEST else "<"

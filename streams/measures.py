@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import TypeAlias
 
 from streams.errors import DefinitionError
@@ -63,7 +64,7 @@ def histogram(column: str, edges: Sequence[int], *, times: str | None = None, wh
     from e[k-1] up.
     """
     edges = tuple(edges)
-    if not edges or any(low >= high for low, high in zip(edges, edges[1:], strict=False)):
+    if not edges or any(low >= high for low, high in pairwise(edges)):
         raise DefinitionError(f"histogram of {column!r}: edges must be ascending integers, at least one")
     return Measure(HISTOGRAM, column, times, edges=edges, where=where or {})
 

@@ -58,7 +58,7 @@ class Folded:
         self._people: dict[str, Int64] = {}
 
     def add(self, packed: bytes) -> None:
-        """Merge one shard's packed row. Bitmaps number the people of their own shard, so it is their counts that add up."""
+        """Merge one shard's packed row. Bitmaps number the people of their own shard, so their counts add up."""
         unpack_into(self._layout, self._row, packed)
         if packed and self._layout.bitmap < self._layout.width:
             for name, part in self._layout.parts.items():

@@ -135,11 +135,18 @@ def plans(
     scale = topology.scale
     return {
         topic: plan_topic(
-            topic, world, tuple(run["roster"][topic]), (run["start"], run["end"], scale.tick_ms),
+            topic, world, _roster(run, topic), (run["start"], run["end"], scale.tick_ms),
             (scale.lateness_ticks, scale.patience_ticks), tuple(chosen.values()), topology.windows,
         )
         for topic in wanted
     }  # fmt: skip
+
+
+def _roster(run: Mapping[str, Any], topic: str) -> tuple[str, ...]:
+    if not run["roster"].get(topic):
+        told = ", ".join(run["roster"])
+        raise DefinitionError(f"a metric reads topic {topic!r}, which no source of this run tells; they tell {told}")
+    return tuple(run["roster"][topic])
 
 
 def plan_topic(
@@ -173,7 +180,8 @@ def plan_topic(
     for bound in rollups:
         read.update(dict.fromkeys(bound.layout.rollup.columns()))
     return TopicPlan(
-        topic=topic, record=spec.record, shards=world.shards, roster=roster, start_ms=span[0], end_ms=span[1], tick_ms=span[2],
+        topic=topic, record=spec.record, shards=world.shards, roster=roster,
+        start_ms=span[0], end_ms=span[1], tick_ms=span[2],
         lateness_ticks=waiting[0], patience_ticks=waiting[1], world=world, rules=rules, rollups=tuple(rollups),
         decoder=DecoderSpec((spec.record, TICK), vocabularies, {spec.record: tuple(read), TICK: TICK_COLUMNS}),
         amount=spec.amount, passes=tuple(fold_pass(bound.layout) for bound in rollups),

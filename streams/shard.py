@@ -99,7 +99,7 @@ class ShardState:
         """
         if first != self.next_offset or last < first - 1:
             raise OffsetOrder(
-                f"{self.plan.topic}/{self.shard}: chunk {first}..{last} where offset {self.next_offset} is next; nothing was folded"
+                f"{self.plan.topic}/{self.shard}: chunk {first}..{last} where offset {self.next_offset} is next"
             )
         if rows.n:
             if rows.offset[0] < first or rows.offset[-1] > last:
@@ -159,8 +159,10 @@ class ShardState:
         else:
             revisions[written.index] = revision
         return Partial(
-            metric=bound.metric, rollup=bound.name, topic=self.plan.topic, shard=self.shard, window=windows.name, index=written.index,
-            window_start=windows.start(written.index), window_end=windows.end(written.index), status=status, revision=revision,
+            metric=bound.metric, rollup=bound.name, topic=self.plan.topic, shard=self.shard,
+            window=windows.name, index=written.index,
+            window_start=windows.start(written.index), window_end=windows.end(written.index),
+            status=status, revision=revision,
             missing=dict(sorted(missing.items())), upto=upto, wall=self.wall_ms, folded=written.packed,
         )  # fmt: skip
 
@@ -242,7 +244,8 @@ class ShardState:
         if META not in stored:
             if stored:
                 raise StateMismatch(
-                    f"state.{plan.topic}/{shard} holds {len(stored)} rows but no position; use a new prefix or data directory"
+                    f"state.{plan.topic}/{shard} holds {len(stored)} rows but no position: "
+                    "use a new prefix or data directory"
                 )
             return self
         meta = json.loads(stored.pop(META))
@@ -264,8 +267,8 @@ class ShardState:
         for name in ("version", "span", "shards", "roster", "rollups"):
             if meta.get(name) != mine[name]:
                 raise StateMismatch(
-                    f"state.{self.plan.topic}/{self.shard} was written with another {name} ({meta.get(name)}, now {mine[name]}): "
-                    "use a new prefix or data directory"
+                    f"state.{self.plan.topic}/{self.shard} was written with another {name} "
+                    f"({meta.get(name)}, now {mine[name]}): use a new prefix or data directory"
                 )
 
     def _adopt(self, meta: Mapping[str, Any]) -> None:

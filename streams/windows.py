@@ -88,7 +88,8 @@ def tumbling(name: str, start_ms: int, end_ms: int, tick_ms: int) -> Windows:
         )
     if off.any():
         raise WindowError(
-            f"window {name!r} is no union of ticks of {tick_ms} ms counted from {start_ms}: choose a longer window or a shorter tick_ms"
+            f"window {name!r} is no union of ticks of {tick_ms} ms counted from {start_ms}: "
+            "choose a longer window or a shorter tick"
         )
     return windows
 

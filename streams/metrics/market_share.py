@@ -108,7 +108,8 @@ WITH cells AS (
     FROM payments WHERE outcome = 'SUCCESS' GROUP BY ALL
 ), rows AS (
     FROM cells UNION ALL BY NAME
-    SELECT window_start, channel, 'ALL' AS scene, sum(payments)::BIGINT AS payments, sum(amount_fen)::BIGINT AS amount_fen,
+    SELECT window_start, channel, 'ALL' AS scene, sum(payments)::BIGINT AS payments, sum(amount_fen)::BIGINT AS
+        amount_fen,
         sum(payments_weighted)::BIGINT AS payments_weighted, sum(amount_weighted_fen)::BIGINT AS amount_weighted_fen,
         sum(qr_payments_weighted)::BIGINT AS qr_payments_weighted
     FROM cells GROUP BY window_start, channel
@@ -122,13 +123,16 @@ WITH cells AS (
     FROM rows GROUP BY window_start, scene
 )
 SELECT '{window}' AS window, window_start, channel, scene, payments, amount_fen, payments_weighted, amount_weighted_fen,
-    qr_payments_weighted, n AS scene_payments_weighted, s AS scene_amount_weighted_fen, t AS third_party_amount_weighted_fen,
+    qr_payments_weighted, n AS scene_payments_weighted, s AS scene_amount_weighted_fen, t AS
+        third_party_amount_weighted_fen,
     CASE WHEN s > 0 THEN amount_weighted_fen::DOUBLE / s::DOUBLE END AS share,
     CASE WHEN n > 0 THEN payments_weighted::DOUBLE / n::DOUBLE END AS payment_share,
     CASE WHEN t > 0 AND channel <> 'BANK' THEN amount_weighted_fen::DOUBLE / t::DOUBLE END AS third_party_share,
-    CASE WHEN s > 0 THEN (a / s::DOUBLE) * (a / s::DOUBLE) + (x / s::DOUBLE) * (x / s::DOUBLE) + (u / s::DOUBLE) * (u / s::DOUBLE)
+    CASE WHEN s > 0 THEN (a / s::DOUBLE) * (a / s::DOUBLE) + (x / s::DOUBLE) * (x / s::DOUBLE) + (u / s::DOUBLE) * (u
+        / s::DOUBLE)
         + (b / s::DOUBLE) * (b / s::DOUBLE) END AS hhi,
-    CASE WHEN t > 0 THEN (a / t::DOUBLE) * (a / t::DOUBLE) + (x / t::DOUBLE) * (x / t::DOUBLE) + (u / t::DOUBLE) * (u / t::DOUBLE)
+    CASE WHEN t > 0 THEN (a / t::DOUBLE) * (a / t::DOUBLE) + (x / t::DOUBLE) * (x / t::DOUBLE) + (u / t::DOUBLE) * (u
+        / t::DOUBLE)
         END AS third_party_hhi
 FROM rows JOIN scenes USING (window_start, scene)
 """

@@ -27,8 +27,10 @@ from streams.rows import Row, doc
 ALL = "ALL"
 LIMIT_MS = 200
 EDGES_MS = (
-    5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 100, 105, 110, 115, 120, 126, 132, 138, 145, 152, 159, 166,
-    173, 180, 186, 192, 196, 200, 204, 208, 214, 220, 230, 240, 255, 270, 290, 310, 340, 375, 420, 480, 550, 650, 800, 1000, 1300, 1700,
+    5, 10, 15, 20, 25, 30, 35, 40, 45, 50, 55, 60, 65, 70, 75, 80, 85, 90, 95, 100, 105, 110, 115, 120, 126, 132, 138,
+        145, 152, 159, 166,
+    173, 180, 186, 192, 196, 200, 204, 208, 214, 220, 230, 240, 255, 270, 290, 310, 340, 375, 420, 480, 550, 650, 800,
+        1000, 1300, 1700,
     2200, 3000, 4000, 6000, 10000, 20000,
 )  # fmt: skip
 PLATFORMS = ("ALIPAY", "WECHAT_PAY")
@@ -250,8 +252,8 @@ def _people(merged: Merged) -> dict[str, Any]:
 
 
 BINS = ", ".join(
-    f"({bin}, {low}, {high}, {match_low}, {match_high})"
-    for bin, (low, high, match_low, match_high) in enumerate(
+    f"({number}, {low}, {high}, {match_low}, {match_high})"
+    for number, (low, high, match_low, match_high) in enumerate(
         zip((0, *EDGES_MS), (*EDGES_MS, EDGES_MS[-1]), (-(2**31), *EDGES_MS), (*EDGES_MS, 2**31), strict=True)
     )
 )
@@ -270,9 +272,11 @@ WITH grouped AS (
         coalesce(sum(weight) FILTER (WHERE outcome = 'BLOCKED'), 0)::BIGINT AS blocked_weighted,
         coalesce(sum(weight) FILTER (WHERE latency_ms < 200), 0)::BIGINT AS under_200_ms_weighted,
         coalesce(sum(weight) FILTER (WHERE middleware), 0)::BIGINT AS middleware_weighted,
-        coalesce(sum(latency_ms::HUGEINT * weight) FILTER (WHERE middleware), 0)::BIGINT AS middleware_latency_weighted_ms,
+        coalesce(sum(latency_ms::HUGEINT * weight) FILTER (WHERE middleware), 0)::BIGINT AS
+            middleware_latency_weighted_ms,
         coalesce(sum(weight) FILTER (WHERE NOT middleware), 0)::BIGINT AS native_weighted,
-        coalesce(sum(latency_ms::HUGEINT * weight) FILTER (WHERE NOT middleware), 0)::BIGINT AS native_latency_weighted_ms
+        coalesce(sum(latency_ms::HUGEINT * weight) FILTER (WHERE NOT middleware), 0)::BIGINT AS
+            native_latency_weighted_ms
     FROM payments GROUP BY GROUPING SETS (({w}, payer_bank, route), ({w}, payer_bank), ({w}, route), ({w}))
 ), latencies AS (
     SELECT {w} AS window_start, payer_bank, route, latency_ms, sum(weight)::BIGINT AS n FROM payments GROUP BY ALL
@@ -281,7 +285,8 @@ WITH grouped AS (
     SELECT window_start, coalesce(payer_bank, 'ALL') AS institution, coalesce(route, 'ALL') AS route, bin, low, high,
         sum(n)::BIGINT AS inside
     FROM latencies JOIN bins ON latency_ms >= match_low AND latency_ms < match_high
-    GROUP BY GROUPING SETS ((window_start, bin, low, high, payer_bank, route), (window_start, bin, low, high, payer_bank),
+    GROUP BY GROUPING SETS ((window_start, bin, low, high, payer_bank, route), (window_start, bin, low, high,
+        payer_bank),
         (window_start, bin, low, high, route), (window_start, bin, low, high))
 ), cumulative AS (
     SELECT *, sum(inside) OVER (PARTITION BY window_start, institution, route ORDER BY bin)::BIGINT AS upto,
@@ -298,7 +303,8 @@ WITH grouped AS (
     FROM placed
 ), pivoted AS (
     SELECT window_start, institution, route, max(ms) FILTER (WHERE q = 0.5::DOUBLE) AS latency_p50_ms,
-        max(ms) FILTER (WHERE q = 0.95::DOUBLE) AS latency_p95_ms, max(ms) FILTER (WHERE q = 0.99::DOUBLE) AS latency_p99_ms
+        max(ms) FILTER (WHERE q = 0.95::DOUBLE) AS latency_p95_ms, max(ms) FILTER (WHERE q = 0.99::DOUBLE) AS
+            latency_p99_ms
     FROM quantiles GROUP BY ALL
 ), safety AS (
     SELECT {w} AS window_start, 'ALL' AS institution, coalesce(route, 'ALL') AS route,
@@ -308,10 +314,14 @@ WITH grouped AS (
         coalesce(sum(weight) FILTER (WHERE platform), 0)::BIGINT AS platform_payments_weighted,
         coalesce(sum(weight) FILTER (WHERE platform AND detail_visible), 0)::BIGINT AS detail_visible_weighted,
         count(*) FILTER (WHERE platform AND fraud <> 'NONE') AS frauds,
-        coalesce(sum(weight) FILTER (WHERE platform AND fraud <> 'NONE' AND flagged), 0)::BIGINT AS true_positive_weighted,
-        coalesce(sum(weight) FILTER (WHERE platform AND fraud = 'NONE' AND flagged), 0)::BIGINT AS false_positive_weighted,
-        coalesce(sum(weight) FILTER (WHERE platform AND fraud <> 'NONE' AND NOT flagged), 0)::BIGINT AS false_negative_weighted,
-        coalesce(sum(weight) FILTER (WHERE platform AND fraud = 'NONE' AND NOT flagged), 0)::BIGINT AS true_negative_weighted
+        coalesce(sum(weight) FILTER (WHERE platform AND fraud <> 'NONE' AND flagged), 0)::BIGINT AS
+            true_positive_weighted,
+        coalesce(sum(weight) FILTER (WHERE platform AND fraud = 'NONE' AND flagged), 0)::BIGINT AS
+            false_positive_weighted,
+        coalesce(sum(weight) FILTER (WHERE platform AND fraud <> 'NONE' AND NOT flagged), 0)::BIGINT AS
+            false_negative_weighted,
+        coalesce(sum(weight) FILTER (WHERE platform AND fraud = 'NONE' AND NOT flagged), 0)::BIGINT AS
+            true_negative_weighted
     FROM (SELECT *, channel IN ('ALIPAY', 'WECHAT_PAY') AS platform FROM payments)
     GROUP BY GROUPING SETS (({w}, route), ({w}))
 ), people AS (
@@ -320,26 +330,35 @@ WITH grouped AS (
         count(DISTINCT payer_id) FILTER (WHERE fraud = 'PHISHING') AS phished_users
     FROM payments GROUP BY {w}
 )
-SELECT '{window}' AS window, g.*, p.* EXCLUDE (window_start, institution, route), s.* EXCLUDE (window_start, institution, route),
+SELECT '{window}' AS window, g.*, p.* EXCLUDE (window_start, institution, route), s.* EXCLUDE (window_start,
+    institution, route),
     u.* EXCLUDE (window_start, institution, route),
     successes_weighted::DOUBLE / attempts_weighted::DOUBLE AS success_rate,
     100 * under_200_ms_weighted::HUGEINT > 99 * attempts_weighted::HUGEINT AS under_limit,
     CASE WHEN institution <> 'ALL' THEN coalesce(i.certified_ms <= window_start, FALSE) END AS certified,
-    CASE WHEN middleware_weighted > 0 THEN middleware_latency_weighted_ms::DOUBLE / middleware_weighted::DOUBLE END AS middleware_latency_ms,
-    CASE WHEN native_weighted > 0 THEN native_latency_weighted_ms::DOUBLE / native_weighted::DOUBLE END AS native_latency_ms,
-    CASE WHEN bank_payments_weighted > 0 THEN incidents_weighted::DOUBLE / bank_payments_weighted::DOUBLE END AS incident_rate,
-    CASE WHEN platform_payments_weighted > 0 THEN detail_visible_weighted::DOUBLE / platform_payments_weighted::DOUBLE END
+    CASE WHEN middleware_weighted > 0 THEN middleware_latency_weighted_ms::DOUBLE / middleware_weighted::DOUBLE END AS
+        middleware_latency_ms,
+    CASE WHEN native_weighted > 0 THEN native_latency_weighted_ms::DOUBLE / native_weighted::DOUBLE END AS
+        native_latency_ms,
+    CASE WHEN bank_payments_weighted > 0 THEN incidents_weighted::DOUBLE / bank_payments_weighted::DOUBLE END AS
+        incident_rate,
+    CASE WHEN platform_payments_weighted > 0 THEN detail_visible_weighted::DOUBLE / platform_payments_weighted::DOUBLE
+        END
         AS detail_visible_share,
     CASE WHEN platform_payments_weighted > 0
-        THEN (true_positive_weighted + true_negative_weighted)::DOUBLE / platform_payments_weighted::DOUBLE END AS fraud_accuracy,
+        THEN (true_positive_weighted + true_negative_weighted)::DOUBLE / platform_payments_weighted::DOUBLE END AS
+            fraud_accuracy,
     CASE WHEN true_positive_weighted + false_positive_weighted > 0
-        THEN true_positive_weighted::DOUBLE / (true_positive_weighted + false_positive_weighted)::DOUBLE END AS fraud_precision,
+        THEN true_positive_weighted::DOUBLE / (true_positive_weighted + false_positive_weighted)::DOUBLE END AS
+            fraud_precision,
     CASE WHEN true_positive_weighted + false_negative_weighted > 0
-        THEN true_positive_weighted::DOUBLE / (true_positive_weighted + false_negative_weighted)::DOUBLE END AS fraud_recall,
+        THEN true_positive_weighted::DOUBLE / (true_positive_weighted + false_negative_weighted)::DOUBLE END AS
+            fraud_recall,
     qr_users * t.person_weight AS qr_users_weighted, phished_users * t.person_weight AS phished_users_weighted,
     CASE WHEN qr_users > 0 THEN phished_users::DOUBLE / qr_users::DOUBLE END AS phishing_rate
 FROM grouped AS g JOIN pivoted AS p USING (window_start, institution, route)
-    LEFT JOIN safety AS s USING (window_start, institution, route) LEFT JOIN people AS u USING (window_start, institution, route)
+    LEFT JOIN safety AS s USING (window_start, institution, route) LEFT JOIN people AS u USING (window_start,
+        institution, route)
     LEFT JOIN institutions AS i ON i.id = institution CROSS JOIN topology AS t
 """.replace("BINS", BINS)
 
@@ -351,7 +370,16 @@ METRIC = Metric(
     derive=derive,
     proof=PROOF,
     claims=(
-        "pay.bank-incidents", "pay.phishing", "clear.severed", "clear.visibility", "clear.peak", "clear.success", "clear.conflict",
-        "api.limit", "api.middleware", "tech.fraud-accuracy", "tech.federated",
+        "pay.bank-incidents",
+        "pay.phishing",
+        "clear.severed",
+        "clear.visibility",
+        "clear.peak",
+        "clear.success",
+        "clear.conflict",
+        "api.limit",
+        "api.middleware",
+        "tech.fraud-accuracy",
+        "tech.federated",
     ),
-)  # fmt: skip
+)

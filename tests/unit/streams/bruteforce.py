@@ -23,7 +23,9 @@ class Source:
 
 @dataclass
 class Truth:
-    """folded: accepted events in log order. verdicts: one word a record. incomplete: (window, start) -> source -> missing."""
+    """folded: accepted events in log order. verdicts: one word a record. incomplete: (window, start) -> source ->
+    missing.
+    """
 
     plan: TopicPlan
     shard: int

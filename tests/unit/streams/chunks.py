@@ -15,9 +15,14 @@ from streams.plan import TICK, TopicPlan, event_columns, plan_topic
 ROSTER = ("alipay", "banks")
 BANKS = ("icbc", "lan-hai")
 WORLD = World(
-    weight=10, person_weight=100, shards=2, people=200, banks=BANKS, institutions=("alipay", *BANKS),
+    weight=10,
+    person_weight=100,
+    shards=2,
+    people=200,
+    banks=BANKS,
+    institutions=("alipay", *BANKS),
     certified={"alipay": None, "icbc": date(1970, 1, 1), "lan-hai": None},
-)  # fmt: skip
+)
 DAY = 86_400_000
 
 
@@ -34,13 +39,36 @@ def plan_for(
 
 
 PAYMENT: dict[str, Any] = {
-    "source": "alipay", "seq": 1, "event_time": 0, "payer_id": 0, "payee_id": 4, "segment": "MASS", "scene": "DINING", "channel": "ALIPAY",
-    "instrument": "QR", "payer_bank": "icbc", "payee_bank": "icbc", "amount_fen": 100, "weight": 10, "route": "NETWORK",
-    "outcome": "SUCCESS", "latency_ms": 50, "middleware": False, "detail_visible": True, "fraud": "NONE", "flagged": False,
-}  # fmt: skip
+    "source": "alipay",
+    "seq": 1,
+    "event_time": 0,
+    "payer_id": 0,
+    "payee_id": 4,
+    "segment": "MASS",
+    "scene": "DINING",
+    "channel": "ALIPAY",
+    "instrument": "QR",
+    "payer_bank": "icbc",
+    "payee_bank": "icbc",
+    "amount_fen": 100,
+    "weight": 10,
+    "route": "NETWORK",
+    "outcome": "SUCCESS",
+    "latency_ms": 50,
+    "middleware": False,
+    "detail_visible": True,
+    "fraud": "NONE",
+    "flagged": False,
+}
 OPERATION: dict[str, Any] = {
-    "source": "alipay", "seq": 1, "event_time": 0, "institution": "alipay", "kind": "RELEASE", "amount_fen": 0, "days": 0,
-}  # fmt: skip
+    "source": "alipay",
+    "seq": 1,
+    "event_time": 0,
+    "institution": "alipay",
+    "kind": "RELEASE",
+    "amount_fen": 0,
+    "days": 0,
+}
 
 
 def payment(**fields: Any) -> dict[str, Any]:
@@ -62,9 +90,15 @@ def tick(
     shard: int = 0,
 ) -> dict[str, Any]:
     return {
-        TICK: kind, "source": source, "seq": seq, "shard": shard, "tick_start": start, "tick_end": end,
-        "events": events, "amount_fen": amount_fen,
-    }  # fmt: skip
+        TICK: kind,
+        "source": source,
+        "seq": seq,
+        "shard": shard,
+        "tick_start": start,
+        "tick_end": end,
+        "events": events,
+        "amount_fen": amount_fen,
+    }
 
 
 @dataclass
@@ -83,8 +117,16 @@ class HandRows:
         return b"key", repr(self.records[row]).encode(), int(self.timestamp[row])
 
 
-TICK_DTYPES = {"source": "int16", "seq": "int64", "shard": "int32", "kind": "int8", "tick_start": "int64", "tick_end": "int64",
-               "events": "int64", "amount_fen": "int64"}  # fmt: skip
+TICK_DTYPES = {
+    "source": "int16",
+    "seq": "int64",
+    "shard": "int32",
+    "kind": "int8",
+    "tick_start": "int64",
+    "tick_end": "int64",
+    "events": "int64",
+    "amount_fen": "int64",
+}
 TICK_KINDS = ("OPEN", "TICK", "CLOSE")
 
 
@@ -114,9 +156,14 @@ def rows(plan: TopicPlan, records: Sequence[Any], first: int = 0, offsets: Seque
     numbers = list(offsets) if offsets is not None else list(range(first, first + len(records)))
     index = {name: np.flatnonzero(np.array(kinds, np.int8) == code) for code, name in enumerate((plan.record, TICK))}
     return HandRows(
-        len(records), np.array(kinds, np.int8), np.array(numbers, np.int64), np.array(numbers, np.int64) + 1_000_000,
-        columns, index, list(records),
-    )  # fmt: skip
+        len(records),
+        np.array(kinds, np.int8),
+        np.array(numbers, np.int64),
+        np.array(numbers, np.int64) + 1_000_000,
+        columns,
+        index,
+        list(records),
+    )
 
 
 def _code(symbols: Sequence[Any], value: Any) -> int:

@@ -1,4 +1,6 @@
-"""Every bundled metric against its own proof: rows out of partials equal the SQL over the same events, field by field."""
+"""Every bundled metric against its own proof: rows out of partials equal the SQL over the same events, field by
+field.
+"""
 
 from __future__ import annotations
 
@@ -48,8 +50,10 @@ def proved(metric: Metric, plan: Any, topic: str, window: str, events: list[dict
     with duckdb.connect() as connection:
         told = [event | {column: table.start(table.index(event["event_time"]))} for event in events]
         connection.register(topic, pa.Table.from_pylist(told))
-        certified = {name: day and int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000) for name, day in
-                     WORLD.certified.items()}  # fmt: skip
+        certified = {
+            name: day and int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+            for name, day in WORLD.certified.items()
+        }
         ids = [
             {"id": name, "certified_ms": certified[name], "index": index}
             for index, name in enumerate(WORLD.institutions)

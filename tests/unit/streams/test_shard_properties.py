@@ -1,4 +1,6 @@
-"""A shard is a function of its partition's prefix: whatever the chunks, commits and crashes, the closed windows are those of plain Python."""
+"""A shard is a function of its partition's prefix: whatever the chunks, commits and crashes, the closed windows are
+those of plain Python.
+"""
 
 from __future__ import annotations
 
@@ -32,11 +34,20 @@ EVENTS = st.fixed_dictionaries(
 )
 MISFITS = st.sampled_from(
     [
-        {"amount_fen": -1}, {"weight": 0}, {"payer_bank": "nowhere"}, {"payee_bank": "nowhere"}, {"payer_id": 1}, {"payer_id": 200},
-        {"payer_id": -2}, {"event_time": 4 * DAY - 1}, {"event_time": 12 * DAY}, {"source": "stranger"}, {"seq": 3_000_000},
+        {"amount_fen": -1},
+        {"weight": 0},
+        {"payer_bank": "nowhere"},
+        {"payee_bank": "nowhere"},
+        {"payer_id": 1},
+        {"payer_id": 200},
+        {"payer_id": -2},
+        {"event_time": 4 * DAY - 1},
+        {"event_time": 12 * DAY},
+        {"source": "stranger"},
+        {"seq": 3_000_000},
         {"amount_fen": 2**62},
     ]
-)  # fmt: skip
+)
 
 
 class Shard(RuleBasedStateMachine):
@@ -132,7 +143,8 @@ class Shard(RuleBasedStateMachine):
     @rule(provisional=st.booleans())
     def commit(self, provisional: bool) -> None:
         changes = self.state.take(provisional)
-        assert changes.upto == self.state.next_offset and not self.state.dirty
+        assert changes.upto == self.state.next_offset
+        assert not self.state.dirty
         for key, value in changes.state:
             assert value is not None or key in self.stored, "tombstones only for what was stored"
             self.stored[key] = value
