@@ -21,6 +21,8 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+from confluent_kafka import KafkaException, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 from jinliu import jars
 from schemas.errors import JinliuError
 
@@ -89,6 +91,19 @@ def answers(address: str, timeout_s: float = 1.0) -> bool:
             return len(reply) == 8 and reply[4:8] == b"\x00\x00\x00\x01"
     except OSError:
         return False
+
+
+def leads(address: str, timeout_s: float = 5.0) -> bool:
+    """Whether the broker leads every partition it has: it answers a little before it does."""
+    admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
+    try:
+        topics = admin.list_topics(timeout=timeout_s).topics
+        places = {TopicPartition(name, number): OffsetSpec.latest() for name, topic in topics.items() for number in topic.partitions}
+        for found in admin.list_offsets(places, request_timeout=timeout_s).values() if places else ():
+            found.result(timeout_s)
+    except (KafkaException, TimeoutError):
+        return False
+    return True
 
 
 def java() -> Path:
@@ -204,7 +219,7 @@ class EmbeddedBroker:
         told = {"pid": self.process.pid, "port": self.port}
         (self.home / "server.json").write_text(json.dumps(told))
         end = time.monotonic() + START_LIMIT_S
-        while not answers(self.address):
+        while not (answers(self.address) and leads(self.address)):
             if self.process.poll() is not None:
                 raise BrokerError(f"the embedded Kafka ended with code {self.process.returncode}: {self._log_end()}")
             if time.monotonic() > end:

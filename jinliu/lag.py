@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Self
 
+import kafka.errors
 from jinliu import topics
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 
@@ -31,7 +32,12 @@ class Lag:
     def records(self) -> int:
         """The lag now; what has no committed offset counts from the beginning."""
         ends: dict[Any, int] = self._consumer.end_offsets(self._places)
-        committed = self._admin.list_group_offsets(self._group).get(self._group, {})
+        try:
+            committed = self._admin.list_group_offsets(self._group).get(self._group, {})
+        except kafka.errors.KafkaError as error:
+            if not getattr(error, "retriable", False):
+                raise
+            committed = {}  # the group's coordinator is only just coming up
         return sum(max(0, end - (committed[place].offset if place in committed else 0)) for place, end in ends.items())
 
     def close(self) -> None:
