@@ -209,10 +209,6 @@ class Topology(_Part):
         """Names of the sources that tell a topic, in order."""
         return tuple(source.name for source in self.sources if topic in source.topics)
 
-    def windows_of(self, metric: str) -> tuple[str, ...]:
-        """Windows of a metric, finest first: its own, else those of `default`."""
-        return self.windows.get(metric, self.windows.get("default", ()))
-
     @cached_property
     def policies(self) -> tuple[PolicySpec, ...]:
         """All levers' values by date, then by lever: the baseline from the start of the era, and the decisions.

@@ -36,10 +36,10 @@ def test_the_scale_of_the_baseline(china: Topology) -> None:
     assert (scale.tick_ms, scale.lateness_ticks, scale.patience_ticks, scale.lead_ticks) == (DAY_MS, 1, 60, 30)
     assert (china.span.start_ms, china.span.end_ms) == (at(2018, 1, 1), at(2025, 1, 1))
     assert china.population == china.economy.adults // 10_000
-    assert china.windows_of("market-share") == ("day", "month", "year")
-    assert china.windows_of("payment-quality") == china.windows_of("institutions") == ("month", "year")
-    assert china.windows_of("accounting") == ()
-    assert china.windows_of("a metric of mine") == china.windows["default"]
+    assert china.windows["market-share"] == ("day", "month", "year")
+    assert china.windows["payment-quality"] == china.windows["institutions"] == ("month", "year")
+    assert china.windows["accounting"] == ()
+    assert china.windows["default"] == ("day", "month", "year")
 
 
 def test_its_institutions(china: Topology) -> None:
@@ -107,7 +107,7 @@ def test_the_scale_of_one_to_one() -> None:
     world = topologies.load("one-to-one")
     assert (world.scale.weight, world.scale.rare_weight, world.scale.tick_ms) == (1, 1, 1000)
     assert world.span.end_ms - world.span.start_ms == 3_600_000
-    assert world.windows_of("market-share") == ("second", "10s", "minute")
+    assert world.windows["market-share"] == ("second", "10s", "minute")
     day = world.economy.volume.payments_billion_a_day[date(2022, 1, 1)] * world.economy.volume.scale
     hours = world.economy.calendar.hours
     assert day * 1e9 / 86_400 * max(hours) * len(hours) / sum(hours) == pytest.approx(145_000)
