@@ -22,7 +22,17 @@ BANKS = tuple(f"{name}-bank" for name in ("icbc", "ccb", "citic", "lan-hai", "we
     f"city-bank-{i}" for i in range(24)
 )
 WORDS = {"source": SOURCES, "payer_bank": BANKS, "payee_bank": BANKS}
-FOLDED = ("source", "seq", "event_time", "payer_id", "scene", "channel", "payer_bank", "payee_bank", "amount_fen")
+FOLDED: tuple[str, ...] = (
+    "source",
+    "seq",
+    "event_time",
+    "payer_id",
+    "scene",
+    "channel",
+    "payer_bank",
+    "payee_bank",
+    "amount_fen",
+)
 FOLDED += ("weight", "route", "outcome", "latency_ms", "fraud", "flagged")
 TICKS = ("source", "seq", "kind", "tick_start", "tick_end", "events", "amount_fen")
 ROUNDS = 7

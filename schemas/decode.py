@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from schemas import catalog, decode_kernel, kernels, layout
-from schemas.errors import UnsupportedSchema
+from schemas.errors import CorruptBatch, UnsupportedSchema
 from schemas.layout import Field
 from schemas.native import PADDING
 from schemas.recordbatch import LOG_APPEND_TIME, RawBatch
@@ -23,6 +23,7 @@ from schemas.vocabulary import WordTables, checked, word_tables
 
 NOT_CONFLUENT, UNKNOWN_SCHEMA, MALFORMED = -1, -2, -3
 LEAST_RECORD = 7  # bytes of a record without key, value and headers
+MOST_BYTES = (1 << 31) - 1  # the place of a text is packed into 31 bits
 MOST_BROKEN = 4_096  # rows given for a batch whose bytes cannot hold the records it claims
 
 Array = npt.NDArray[Any]
@@ -162,7 +163,7 @@ class Decoder:
     def decode(self, batches: Iterable[RawBatch], start_offset: int = 0) -> Rows:
         """The records of data batches from `start_offset` on; control batches are passed over.
 
-        Never raises, whatever the bytes: what cannot be read is a row of a negative kind.
+        Whatever the bytes, what cannot be read is a row of a negative kind. Raises CorruptBatch for more than 2 GB.
         """
         buffer, table, limit = self._gather(batches)
         stride = ((limit + 63) // 64 | 1) * 64  # an odd number of 64: columns must not all fall into one cache set
@@ -207,6 +208,10 @@ class Decoder:
             parts.append(payload)
             size += len(payload)
             limit += count
+        if size > MOST_BYTES:
+            raise CorruptBatch(
+                f"a fetch holds {size} bytes uncompressed; at most {MOST_BYTES} can be decoded: fetch less"
+            )
         buffer = np.empty(size + self._padding, np.uint8)
         buffer[size:] = 0
         for row, part in zip(rows, parts, strict=True):

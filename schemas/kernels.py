@@ -87,7 +87,7 @@ def _written(name: str, source: str) -> Path:
 def _write_once(path: Path, source: str) -> Path:
     if path.exists() and path.read_text(encoding="utf-8") == source:
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # what lies there is run
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:

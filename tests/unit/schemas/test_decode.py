@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from schemas import recordbatch
+from schemas import decode, recordbatch
 from schemas.decode import MALFORMED, NOT_CONFLUENT, UNKNOWN_SCHEMA, Decoder, Rows
-from schemas.errors import UnknownSchema, UnsupportedSchema
+from schemas.errors import CorruptBatch, UnknownSchema, UnsupportedSchema
 from schemas.recordbatch import RawBatch
 from tests.unit.schemas.reference import (
     EVERYTHING,
@@ -221,6 +221,12 @@ def test_a_claim_of_two_thousand_million_records_is_bounded(decoder: Decoder) ->
     found = decoder.decode([batch_of(record(0, None, good(EXAMPLE)), (1 << 31) - 1)])
     assert found.n == 4_096
     assert found.kind[0] == 0 and (found.kind[1:] == MALFORMED).all()
+
+
+def test_a_fetch_of_more_than_can_be_named_is_an_error(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(decode, "MOST_BYTES", 100)
+    with pytest.raises(CorruptBatch, match="fetch less"):
+        decoder.decode([batch_of(record(0, None, bytes(60)), 1)] * 2)
 
 
 def test_record_headers_are_walked(decoder: Decoder) -> None:
