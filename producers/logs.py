@@ -19,7 +19,7 @@ from schemas.recordbatch import RawBatch, split
 
 log = logging.getLogger(__name__)
 
-METADATA_S = 10.0
+METADATA_S = 5.0
 """How long a topic that was only just created may stay unknown to the broker's metadata."""
 READ_S = 60.0
 FETCH_BYTES = 8 << 20

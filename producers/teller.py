@@ -155,9 +155,10 @@ class Teller:
             return False
         busiest = max(feed.rows_per_tick for feed in self._feeds)
         ticks = max(1, int(ROUND_ROWS / busiest)) if busiest else 1
-        stop_tick = min(limit, first + ticks)
+        until_ms = self._span.start_ms + min(limit, first + ticks) * self._span.tick_ms
         for feed in self._feeds:
-            feed.tell(stop_tick, float("inf"), ROUND_ROWS)
+            # Blocks may reach to the horizon: a quiet sequence is made in few of them.
+            feed.tell(limit, until_ms, ROUND_ROWS)
         if self._pressing(limit) or time.monotonic() - self._flushed > FLUSH_EVERY_S:
             self._flush()
         return True
