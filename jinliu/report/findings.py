@@ -1,10 +1,11 @@
 """The report: every claim of the paper with what this run says about it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from jinliu.oracle import found
+from jinliu.oracle.errors import OracleError
 from jinliu.oracle.log import KafkaLog, Log
 from jinliu.report import absent, clearing, institutions, payments
 from jinliu.report.checks import holds
@@ -16,6 +17,8 @@ from streams.rows import avro
 from topologies import claims as paper
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from topologies import Topology
     from topologies.claims import Claim
 
@@ -77,6 +80,12 @@ class Report:
         """The shape of `jinliu report --json`."""
         return {"claims": [finding.as_dict() for finding in self.findings]}
 
+    def table(self, everything: bool = True) -> "RenderableType":
+        """For a terminal, see `jinliu.report.table.render`."""
+        from jinliu.report.table import render  # it reads a Report, so it cannot be imported above
+
+        return render(self, everything)
+
     @property
     def counts(self) -> dict[str, int]:
         """Verdict -> how many claims."""
@@ -91,15 +100,16 @@ def report(
     broker: str,
     prefix: str,
     topology: "Topology",
-    claims: "Mapping[str, Claim] | None" = None,
+    claims: Collection[str] | None = None,
     *,
     log: Log | None = None,
 ) -> Report:
     """Measure the paper's claims from the metric topics of a run.
 
-    claims: by id, those of the paper by default. log: another log than the broker's, for tests. Raises OracleError
-    where there is no run.
+    claims: ids, by default all of the paper's. log: another log than the broker's, for tests. Raises OracleError where
+    there is no run or no such claim.
     """
+    asked = _chosen(claims)
     reader = log or KafkaLog(broker, prefix)
     try:
         run = found.run(reader)
@@ -109,7 +119,16 @@ def report(
     finally:
         if log is None:
             reader.close()
-    return assess(Facts(rows, run["start"], run["end"], topology), paper.load() if claims is None else claims)
+    return assess(Facts(rows, run["start"], run["end"], topology), asked)
+
+
+def _chosen(ids: Collection[str] | None) -> "Mapping[str, Claim]":
+    """The claims of these ids, in the paper's order."""
+    known = paper.load()
+    wrong = sorted(set(ids or ()) - known.keys())
+    if wrong:
+        raise OracleError(f"no claim {', '.join(wrong)}; the paper's claims are {', '.join(known)}")
+    return known if ids is None else {name: claim for name, claim in known.items() if name in ids}
 
 
 def assess(facts: Facts, claims: "Mapping[str, Claim]") -> Report:

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from jinliu.oracle import spans
-from jinliu.report import Report, assess, render
+from jinliu.oracle import OracleError, spans
+from jinliu.report import Report, assess, render, report
 from jinliu.report.facts import Facts, ms
 from jinliu.report.measured import MEASURES
+from tests.unit.jinliu.engine_run import operations, payments, processed
 from topologies import claims as paper
 
 REQUIRED = {
@@ -299,4 +300,14 @@ def test_the_table_shows_kind_figure_interval_verdict_rows_and_notes() -> None:
     ):
         assert piece in text
     assert f"{report.counts['holds']} hold" in text
+    assert report.table(everything=False) is not None
     assert "loan.apr: the topic loans has no source yet" in text
+
+
+def test_the_report_is_read_from_the_metric_topics() -> None:
+    log = processed({"payments": payments(), "operations": operations()})
+    found = report("", "", world(), ["pay.duopoly", "loan.apr"], log=log)
+    assert [finding.claim.id for finding in found.findings] == ["pay.duopoly", "loan.apr"]
+    assert found.counts == {"holds": 0, "fails": 0, "not measured": 2}
+    with pytest.raises(OracleError, match="no claim pay.nothing"):
+        report("", "", world(), ["pay.nothing"], log=log)
