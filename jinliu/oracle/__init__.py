@@ -2,6 +2,6 @@
 
 from jinliu.oracle.compare import Difference, Verdict
 from jinliu.oracle.errors import OracleError
-from jinliu.oracle.verify import Progress, verify
+from jinliu.oracle.proving import Progress, verify
 
 __all__ = ["Difference", "OracleError", "Progress", "Verdict", "verify"]

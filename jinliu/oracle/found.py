@@ -38,9 +38,14 @@ def rows(log: Log, topic: str, schema: Mapping[str, Any]) -> Iterator[dict[str, 
             raise OracleError(f"topic {topic}: the row {key!r} does not match its schema: {error}") from error
 
 
-def run(log: Log) -> dict[str, Any]:
-    """The run record. Raises OracleError where nothing has run."""
-    found = list(rows(log, "runs", catalog.schema("run").parsed))
-    if not found:
-        raise OracleError("topic runs holds no run: nothing was produced on this broker under this prefix")
-    return found[-1]
+def run(log: Log, ids: Mapping[str, int] | None = None) -> dict[str, Any]:
+    """The run record; the sources' progress shares its topic. Raises OracleError where nothing has run."""
+    number = (catalog.ids(None) if ids is None else ids)["run"].to_bytes(4, "big")
+    parsed = bare(catalog.schema("run").parsed)
+    for key, value in newest(log, "runs").items():
+        if value[1:HEADER] == number:
+            try:
+                return plain.datum(parsed, value[HEADER:])
+            except plain.MalformedError as error:
+                raise OracleError(f"topic runs: the record {key!r} does not match its schema: {error}") from error
+    raise OracleError("topic runs holds no run: nothing was produced on this broker under this prefix")

@@ -64,7 +64,7 @@ def verify(
     reader = log or KafkaLog(broker, prefix)
     try:
         with workshop() as directory:
-            run = found.run(reader)
+            run = found.run(reader, catalog.ids(registry))
             tasks = _tasks(reader, topology, run, chosen, catalog.ids(registry), directory)
             remote = (broker, prefix) if log is None else None
             judged = judge_all(tasks, reader, remote, lambda done, of: tell(Progress("reading", done, of)))
