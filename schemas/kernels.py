@@ -65,7 +65,8 @@ def _key(source: str) -> str:
 def _load(key: str, source: str) -> Any:
     path = _written(f"jinliu_{key}.py", source)
     spec = importlib.util.spec_from_file_location(path.stem, path)
-    assert spec is not None and spec.loader is not None, path
+    assert spec is not None, path
+    assert spec.loader is not None, path
     module = importlib.util.module_from_spec(spec)
     sys.modules[path.stem] = module  # numba unpickles cached code by module name
     try:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
+
+with warnings.catch_warnings():  # kafka-python reads its own files in a way that Python 3.11 deprecates
+    warnings.simplefilter("ignore", DeprecationWarning)
+    import kafka.record.default_records  # noqa: F401
 
 from schemas.decode import Decoder
 from schemas.encode import Encoder

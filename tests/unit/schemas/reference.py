@@ -46,7 +46,7 @@ EVERYTHING_ID, OTHER_ID = 7, 1_000_000
 VOCABULARIES = {"word": WORDS, "maybe_word": WORDS}
 
 
-class Bad(Exception):
+class BadError(Exception):
     """The bytes are not a record."""
 
 
@@ -60,7 +60,7 @@ class Reader:
 
     def take(self, size: int) -> bytes:
         if size < 0 or size > self.end - self.at:
-            raise Bad
+            raise BadError
         self.at += size
         return self.data[self.at - size : self.at]
 
@@ -71,9 +71,9 @@ class Reader:
             z |= (byte & 127) << 7 * i
             if byte < 128:
                 if z >= 1 << 64:
-                    raise Bad
+                    raise BadError
                 return (z >> 1) ^ -(z & 1)
-        raise Bad
+        raise BadError
 
     def sized(self) -> bytes | None:
         size = self.varint()
@@ -103,12 +103,12 @@ def rows(batch: RawBatch, schemas: Sequence[tuple[int, Mapping[str, Any]]], star
             try:
                 offset, key, value, at = _record(data, at, batch)
                 if offset <= previous or offset > batch.last_offset - (batch.count - 1 - i):
-                    raise Bad
+                    raise BadError
                 previous = offset
                 if offset >= start:
                     found.append(_row(offset, key, value, schemas))
                 continue
-            except Bad:
+            except BadError:
                 broken = True
         previous += 1
         if previous >= start:
@@ -125,17 +125,17 @@ def _record(data: bytes, at: int, batch: RawBatch) -> tuple[int, bytes | None, b
     reader.varint()
     offset = batch.base_offset + reader.varint()
     if offset < batch.base_offset:
-        raise Bad
+        raise BadError
     key, value = reader.sized(), reader.sized()
     count = reader.varint()
     if count < 0:
-        raise Bad
+        raise BadError
     for _ in range(count):
         if reader.sized() is None:
-            raise Bad
+            raise BadError
         reader.sized()
     if reader.at != reader.end:
-        raise Bad
+        raise BadError
     return offset, key, value, outer.at
 
 
@@ -148,7 +148,7 @@ def _row(offset: int, key: bytes | None, value: bytes | None, schemas: Sequence[
             reader = Reader(value, 5, len(value))
             try:
                 datum = {field["name"]: _datum(reader, field["type"]) for field in schema["fields"]}
-            except (Bad, UnicodeDecodeError):
+            except (BadError, UnicodeDecodeError):
                 return Row(-3, offset, key, value, None)
             return Row(kind if reader.at == reader.end else -3, offset, key, value, datum)
     return Row(-2, offset, key, value, None)
@@ -158,7 +158,7 @@ def _datum(reader: Reader, kind: Any) -> Any:
     if isinstance(kind, list):
         branch = reader.varint()
         if branch not in (0, 1):
-            raise Bad
+            raise BadError
         return None if branch == 0 else _datum(reader, kind[1])
     plain = kind["type"] if isinstance(kind, dict) else {"Colour": "enum", "Mark": "fixed"}.get(kind, kind)
     if plain in ("long", "int", "enum"):
@@ -167,12 +167,12 @@ def _datum(reader: Reader, kind: Any) -> Any:
         if (plain == "int" and not -(1 << 31) <= value < 1 << 31) or (
             plain == "enum" and not 0 <= value < len(symbols)
         ):
-            raise Bad
+            raise BadError
         return value
     if plain == "boolean":
         byte = reader.take(1)[0]
         if byte > 1:
-            raise Bad
+            raise BadError
         return bool(byte)
     if plain == "double":
         return reader.take(8)
@@ -180,7 +180,7 @@ def _datum(reader: Reader, kind: Any) -> Any:
         return reader.take(5)
     text = reader.sized()
     if text is None:
-        raise Bad
+        raise BadError
     return text.decode()
 
 

@@ -220,7 +220,8 @@ def test_compacted_batches_keep_their_offsets(decoder: Decoder) -> None:
 def test_a_claim_of_two_thousand_million_records_is_bounded(decoder: Decoder) -> None:
     found = decoder.decode([batch_of(record(0, None, good(EXAMPLE)), (1 << 31) - 1)])
     assert found.n == 4_096
-    assert found.kind[0] == 0 and (found.kind[1:] == MALFORMED).all()
+    assert found.kind[0] == 0
+    assert (found.kind[1:] == MALFORMED).all()
 
 
 def test_a_fetch_of_more_than_can_be_named_is_an_error(decoder: Decoder, monkeypatch: pytest.MonkeyPatch) -> None:

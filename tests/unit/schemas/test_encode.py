@@ -117,7 +117,8 @@ def test_the_widest_row_fits_its_bound() -> None:
     columns = {f"f{i}": np.full(300, -(1 << 63), np.int64) for i in range(9)}
     buffer = np.full(encoder.size_bound(300) + 1, 77, np.uint8)
     end = encoder.into(buffer[:-1], 0, columns, 0, 300, (1 << 31) - 301)
-    assert end <= encoder.size_bound(300) and buffer[-1] == 77
+    assert end <= encoder.size_bound(300)
+    assert buffer[-1] == 77
 
 
 ROW: dict[str, Any] = {

@@ -96,4 +96,5 @@ def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert kernels.cache_dir() == tmp_path / "jinliu" / "kernels"
     monkeypatch.delenv("XDG_CACHE_HOME")
-    assert kernels.cache_dir().is_absolute() and kernels.cache_dir().parts[-2:] == ("jinliu", "kernels")
+    assert kernels.cache_dir().is_absolute()
+    assert kernels.cache_dir().parts[-2:] == ("jinliu", "kernels")

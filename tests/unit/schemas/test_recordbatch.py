@@ -63,8 +63,10 @@ def test_every_codec_comes_back_and_aiokafka_reads_it(codec: int) -> None:
     (batch,) = recordbatch.split(framed)
     assert (batch.codec, batch.count, batch.last_offset, batch.producer_id) == (codec, 300, 299, 5)
     assert (batch.first_ts, batch.max_ts, batch.is_control, batch.is_transactional) == (WALL, WALL, False, False)
-    assert batch.payload.tobytes() == RECORDS and batch.payload.dtype == np.uint8
-    assert not batch.payload.flags.writeable and batch.size == len(framed)
+    assert batch.payload.tobytes() == RECORDS
+    assert batch.payload.dtype == np.uint8
+    assert not batch.payload.flags.writeable
+    assert batch.size == len(framed)
     theirs = DefaultRecordBatch(bytes(framed))
     assert theirs.validate_crc()
     assert [(found.key, found.value) for found in theirs] == list(zip(KEYS, VALUES, strict=True))
@@ -74,7 +76,8 @@ def test_batches_that_do_not_shrink_are_sent_plain() -> None:
     noise = record(0, None, np.random.default_rng(1).bytes(200))
     for codec in recordbatch.CODECS.values():
         (batch,) = recordbatch.split(recordbatch.frame(noise, 1, WALL, codec))
-        assert batch.codec == recordbatch.NONE and batch.payload.tobytes() == noise
+        assert batch.codec == recordbatch.NONE
+        assert batch.payload.tobytes() == noise
 
 
 def test_lz4_blocks_are_independent() -> None:
@@ -187,7 +190,9 @@ def test_transaction_markers() -> None:
     for kind, aborts in ((recordbatch.ABORT, True), (recordbatch.COMMIT, False)):
         marker = record(0, struct.pack(">hh", 0, kind), struct.pack(">hi", 0, 0))
         (batch,) = recordbatch.split(with_body(marker, recordbatch.CONTROL | recordbatch.TRANSACTIONAL, 1))
-        assert batch.is_control and batch.is_transactional and batch.is_abort is aborts
+        assert batch.is_control
+        assert batch.is_transactional
+        assert batch.is_abort is aborts
 
 
 def test_frames_without_records_or_codec_are_refused() -> None:
