@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -145,14 +145,6 @@ def ratio(part: int | np.int64, whole: int | np.int64) -> float | None:
     Both are rounded to double first, as SQL's CAST AS DOUBLE does, so that a proof gets the same bits.
     """
     return float(part) / float(whole) if whole else None
-
-
-def chosen(metrics: Mapping[str, Metric], names: Sequence[str] | None) -> tuple[Metric, ...]:
-    """The named metrics, or all, sorted by name. Raises DefinitionError for an unknown name."""
-    for name in names or ():
-        if name not in metrics:
-            raise DefinitionError(f"unknown metric {name!r}; known: {', '.join(sorted(metrics))}")
-    return tuple(metrics[name] for name in sorted(names if names is not None else metrics))
 
 
 def totalled(cells: Int64, *axes: int) -> Int64:

@@ -88,7 +88,9 @@ class Truth:
                 "CLOSE": place == (plan.end_ms, plan.end_ms),
                 "TICK": on_grid and plan.start_ms <= place[0] < place[1] <= plan.end_ms,
             }
-            return right[kind] and record["shard"] == self.shard and record["events"] >= 0 and record["amount_fen"] >= 0
+            return bool(
+                right[kind] and record["shard"] == self.shard and record["events"] >= 0 and record["amount_fen"] >= 0
+            )
         limit = self.sources[record["source"]].tick_end + plan.patience_ticks * plan.tick_ms
         return bool(
             plan.start_ms <= record["event_time"] < plan.end_ms

@@ -1,0 +1,178 @@
+"""Single cases of the shard's rules, each a short log that reads like what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from streams.errors import OffsetOrder, StateMismatch, SumOverflow
+from streams.partials import FINAL, INCOMPLETE, PROVISIONAL
+from streams.shard import META, Changes, ShardState
+from tests.unit.streams import everything
+from tests.unit.streams.chunks import DAY, ROSTER, payment, plan_for, rows, tick
+
+PLAN = plan_for([everything.METRIC], waiting=(0, 3), windows={"everything": ("day",)})
+OPENED = [tick(name, 0, 0, 0, kind="OPEN") for name in ROSTER]
+
+
+def fold(records: Sequence[Any], state: ShardState | None = None) -> ShardState:
+    state = state or ShardState(PLAN, 0)
+    first = state.next_offset
+    state.fold(rows(PLAN, records, first), first, first + len(records) - 1)
+    return state
+
+
+def day(source: str, seq: int, number: int, events: int = 0, amount_fen: int = 0) -> dict[str, Any]:
+    return tick(source, seq, number * DAY, (number + 1) * DAY, events, amount_fen)
+
+
+def statuses(changes: Changes) -> dict[int, tuple[str, dict[str, int]]]:
+    return {p.index: (p.status, dict(p.missing)) for p in changes.partials if p.rollup == "keyed"}
+
+
+def test_a_window_whose_totals_agree_is_final() -> None:
+    log = [*OPENED, payment(), day("alipay", 2, 0, 1, 100), day("banks", 1, 0)]
+    assert statuses(fold(log).take()) == {0: (FINAL, {})}
+
+
+def test_a_lost_event_makes_its_window_incomplete_and_is_counted() -> None:
+    log = [*OPENED, payment(), day("alipay", 3, 0, 2, 200), day("banks", 1, 0), day("alipay", 4, 1), day("banks", 2, 1)]
+    state = fold(log)
+    assert statuses(state.take()) == {0: (INCOMPLETE, {"alipay": 1}), 1: (FINAL, {})}
+    assert state.accounts()[0].missing == 1
+
+
+def test_an_amount_that_differs_makes_the_window_incomplete() -> None:
+    log = [*OPENED, payment(), day("alipay", 2, 0, 1, 101), day("banks", 1, 0)]
+    assert statuses(fold(log).take()) == {0: (INCOMPLETE, {"alipay": 0})}
+
+
+def test_a_lost_tick_makes_both_ticks_windows_incomplete() -> None:
+    log = [*OPENED, payment(), day("alipay", 3, 1), day("banks", 1, 0), day("banks", 2, 1)]
+    assert statuses(fold(log).take()) == {0: (INCOMPLETE, {"alipay": 1}), 1: (INCOMPLETE, {"alipay": 1})}
+
+
+def test_a_silent_source_holds_windows_open_up_to_the_patience_and_is_named() -> None:
+    state = fold([*OPENED, *(day("alipay", 1 + number, number) for number in range(3))])
+    assert statuses(state.take()) == {}
+    fold([day("alipay", 4, 3)], state)
+    assert statuses(state.take()) == {0: (INCOMPLETE, {"banks": 0})}
+    late = payment(source="banks", seq=1, event_time=5)
+    fold([late, day("banks", 2, 0, 1, 100)], state)
+    assert state.accounts()[1].late == 1
+    assert statuses(state.take()) == {}
+
+
+def test_a_source_that_closes_does_not_close_windows_of_the_others() -> None:
+    log = [*OPENED, *(day("alipay", 1 + number, number) for number in range(3)), payment(seq=4, event_time=3 * DAY)]
+    log += [tick("alipay", 5, 8 * DAY, 8 * DAY, 1, 100, "CLOSE")]
+    state = fold(log)
+    assert state.floor_ms == 5 * DAY, "the end of the span less the patience"
+    assert not state.closed
+
+
+def test_a_duplicate_tick_and_a_second_open_change_nothing() -> None:
+    log = [*OPENED, payment(), day("alipay", 2, 0, 1, 100), day("alipay", 2, 0, 1, 100), OPENED[0], day("banks", 1, 0)]
+    state = fold(log)
+    assert statuses(state.take()) == {0: (FINAL, {})}
+    assert state.accounts()[0].ticks == 4
+
+
+REASONS = [
+    (-1, "not the Confluent wire format"),
+    (-2, "unknown schema id"),
+    (-3, "malformed record"),
+    (payment(source="stranger"), "source is not in the roster"),
+    (payment(amount_fen=-1), "amount_fen is not between 0"),
+    (payment(weight=0), "weight is not between 1"),
+    (payment(payer_bank="nowhere"), "payer_bank is not known"),
+    (payment(payer_id=1), "payer_id is no person of this shard"),
+    (payment(event_time=-1), "event_time lies outside the span"),
+    (payment(event_time=3 * DAY + 1), "beyond the source's last tick and the patience"),
+    (payment(seq=1_000_001), "seq jumps beyond the bound"),
+    (tick("alipay", 1, 1, DAY), "tick is off the grid"),
+    (tick("alipay", 1, 0, DAY, shard=1), "tick is off the grid, outside the span, of another shard"),
+]
+
+
+@pytest.mark.parametrize(("record", "reason"), REASONS, ids=[reason for _, reason in REASONS])
+def test_what_is_refused_goes_whole_to_the_dead_letters_and_moves_nothing(record: Any, reason: str) -> None:
+    state = fold([*OPENED, record, payment(), day("alipay", 2, 0, 1, 100), day("banks", 1, 0)])
+    changes = state.take()
+    (letter,) = changes.dead
+    assert reason in letter.reason
+    assert (letter.topic, letter.partition, letter.offset) == ("payments", 0, 2)
+    assert letter.value == repr(record).encode()
+    assert statuses(changes) == {0: (FINAL, {})}
+    assert sum(row.dead for row in changes.accounting) == 1
+    assert all(row.received == row.folded + row.late + row.duplicate + row.dead for row in changes.accounting)
+
+
+def test_the_greatest_seq_is_refused_without_overflow() -> None:
+    assert fold([*OPENED, payment(seq=2**63 - 1)]).take().dead
+
+
+def test_a_chunk_may_cover_offsets_that_hold_no_rows() -> None:
+    state = ShardState(PLAN, 0)
+    state.fold(rows(PLAN, OPENED, offsets=[3, 7]), 0, 9)
+    assert state.next_offset == 10
+    state.fold(rows(PLAN, []), 10, 11)
+    assert state.take().upto == 12
+
+
+def test_a_gap_or_a_repeat_of_offsets_is_refused() -> None:
+    state = fold(OPENED)
+    for first in (0, 1, 3):
+        with pytest.raises(OffsetOrder, match="offset 2 is next"):
+            state.fold(rows(PLAN, OPENED, first), first, first + 1)
+    with pytest.raises(OffsetOrder, match="in chunk"):
+        state.fold(rows(PLAN, OPENED, 2), 2, 2)
+
+
+def test_a_sum_that_leaves_int64_stops_with_a_clear_error() -> None:
+    huge = payment(amount_fen=10**13, weight=10**9)
+    with pytest.raises(SumOverflow, match="metric 'everything', rollup 'keyed', event 0"):
+        fold([*OPENED, huge])
+
+
+def test_only_what_changed_is_taken() -> None:
+    state = fold([*OPENED, payment()])
+    first = state.take()
+    assert {(p.rollup, p.status, p.revision) for p in first.partials} == {
+        ("keyed", PROVISIONAL, 1),
+        ("people", PROVISIONAL, 1),
+    }
+    assert {key for key, _ in first.state} == {b"everything|keyed|day|0", b"everything|people|day|0", META}
+    fold([-1], state)
+    second = state.take()
+    assert second.partials == []
+    assert {key for key, _ in second.state} == {META}
+    fold([day("alipay", 2, 0, 1, 100), day("banks", 1, 0)], state)
+    third = state.take()
+    assert {(key, value) for key, value in third.state if key != META} == {
+        (b"everything|keyed|day|0", None),
+        (b"everything|people|day|0", None),
+    }
+    assert {(p.status, p.revision) for p in third.partials} == {(FINAL, 2)}
+
+
+def test_provisional_partials_can_wait() -> None:
+    state = fold([*OPENED, payment()])
+    assert state.take(provisional=False).partials == []
+    assert len(state.take().partials) == 2
+
+
+def test_state_of_another_definition_or_run_is_refused() -> None:
+    stored = dict(fold([*OPENED, payment()]).take().state)
+    other = plan_for([everything.METRIC], waiting=(0, 3), windows={"everything": ("2d",)})
+    with pytest.raises(StateMismatch, match="another rollups"):
+        ShardState.restore(other, 0, stored)
+    longer = plan_for([everything.METRIC], span=(0, 9 * DAY, DAY), waiting=(0, 3), windows={"everything": ("day",)})
+    with pytest.raises(StateMismatch, match="another span"):
+        ShardState.restore(longer, 0, stored)
+    del stored[META]
+    with pytest.raises(StateMismatch, match="no position"):
+        ShardState.restore(PLAN, 0, stored)
+    assert ShardState.restore(PLAN, 0, {}).next_offset == 0
