@@ -32,7 +32,7 @@ HEARTBEAT_S = 1.5
 COMMIT_OFFSETS_S = 2.0
 """How often the group's offsets follow the transactions; lag tools read them."""
 
-BUFFERED_CHUNKS = 16
+BUFFERED_CHUNKS = 8
 """Chunks a topic may have waiting before its partitions are paused."""
 
 CHUNKS_A_POLL = 8
@@ -51,7 +51,7 @@ def create_app(options: Options, run: Mapping[str, Any] | None = None) -> App:
     run: the run record; None reads it from the topic `runs`, waiting until it is there.
 
     Raises:
-        RunMismatch: the topics hold a run of another topology.
+        RunMismatchError: the topics hold a run of another topology.
     """
     run = wait_for_run(options) if run is None else run
     ids = catalog.ids(options.registry)

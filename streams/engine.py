@@ -15,8 +15,8 @@ import structlog
 from faust.types import TP
 
 from schemas.errors import JinliuError
-from streams.failures import FoldFailed, RecordsDeleted, ShardStuck, WorkerFailure
-from streams.transaction import Dropped, Fenced, Partition, Reader, ShardProducer, TransactionLost
+from streams.failures import FoldError, RecordsDeletedError, ShardStuckError, WorkerError
+from streams.transaction import DroppedError, FencedError, Partition, Reader, ShardProducer, TransactionLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,6 +81,7 @@ class Engine:
         self._producers: dict[TP, ShardProducer] = {}
         self._failures: dict[TP, tuple[int, int]] = {}  # at upto, how many
         self._stopping = False
+        self._rejoining = False
         self._consumer: Consumer | None = None
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -120,12 +121,14 @@ class Engine:
         producer = self._producers.get(tp)
         if producer is None:
             producer = self._producers[tp] = ShardProducer(
-                self.options.broker, f"{self.options.prefix}jinliu.{self._plain(tp.topic)}.{tp.partition}", f"{tp.topic}-{tp.partition}"
+                self.options.broker,
+                f"{self.options.prefix}jinliu.{self._plain(tp.topic)}.{tp.partition}",
+                f"{tp.topic}-{tp.partition}",
             )
         shard = self.shards[tp] = Shard(tp, self._tasks[tp.topic](tp.partition), producer)
         try:
             await producer.run(self._open, shard)
-        except TransactionLost as error:
+        except TransactionLostError as error:
             self._lose(shard, error)
         except JinliuError as error:
             self._fail(shard, error)
@@ -153,7 +156,7 @@ class Engine:
             shard.task.restore(rows, reader)
             earliest, _ = reader.bounds(Partition(shard.tp.topic, shard.tp.partition))
         if earliest > shard.task.next_offset:
-            raise RecordsDeleted(shard.tp.topic, shard.tp.partition, shard.task.next_offset, earliest)
+            raise RecordsDeletedError(shard.tp.topic, shard.tp.partition, shard.task.next_offset, earliest)
 
     def drop(self, tp: TP) -> None:
         """Forget a shard: its memory is gone, its producer is closed behind whatever it is doing."""
@@ -173,11 +176,11 @@ class Engine:
         self.telemetry.fenced.inc()
         log.warning("fenced", topic=shard.tp.topic, partition=shard.tp.partition, upto=shard.upto, error=str(error))
 
-    def _lose(self, shard: Shard, error: TransactionLost) -> None:
+    def _lose(self, shard: Shard, error: TransactionLostError) -> None:
         """A transaction failed. Nothing of it happened, or it did and the state read next will show it."""
-        if isinstance(error, Fenced):
+        if isinstance(error, FencedError):
             self._say_fenced(shard, error)
-        elif not isinstance(error, Dropped):
+        elif not isinstance(error, DroppedError):
             log.warning("shard lost", shard=str(shard), upto=shard.upto, error=str(error))
         if shard.dropped or self.shards.get(shard.tp) is not shard:
             return
@@ -185,14 +188,16 @@ class Engine:
         times = times + 1 if at == shard.upto else 1
         self._failures[shard.tp] = (shard.upto, times)
         if times >= STUCK_AFTER:
-            self._fail(shard, ShardStuck(shard.tp.topic, shard.tp.partition, shard.upto, times, error))
+            self._fail(shard, ShardStuckError(shard.tp.topic, shard.tp.partition, shard.upto, times, error))
             return
         self.drop(shard.tp)
-        if not self._stopping:
+        if not self._stopping and not self._rejoining:
+            self._rejoining = True  # one new assignment serves all shards that were lost meanwhile
             self._spawn(self._rejoin(REJOIN_DELAYS_S[min(times, len(REJOIN_DELAYS_S)) - 1]))
 
     async def _rejoin(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
+        self._rejoining = False
         if self._consumer is not None and not self._stopping:
             await self._consumer.rejoin()
 
@@ -226,10 +231,10 @@ class Engine:
         try:
             events = shard.task.fold(chunk)
         except Exception as error:
-            self._fail(shard, FoldFailed(chunk.topic, chunk.partition, chunk.first, chunk.last, error))
+            self._fail(shard, FoldError(chunk.topic, chunk.partition, chunk.first, chunk.last, error))
             log.debug("fold failed", exc_info=error)
             return
-        assert shard.task.next_offset == chunk.last + 1, f"{shard}: fold stopped at {shard.task.next_offset}, not {chunk.last + 1}"
+        assert shard.task.next_offset == chunk.last + 1, f"{shard}: fold stopped short of {chunk.last}"
         shard.uncommitted_bytes += chunk.nbytes
         self.telemetry.folded(chunk, events)
 
@@ -260,9 +265,9 @@ class Engine:
             return
         try:
             batch = shard.task.take(time.time_ns() // 1_000_000, final)
-        except Exception as error:  # noqa: BLE001 - whatever it is, it ends the worker
+        except Exception as error:  # whatever it is, it ends the worker
             upto = shard.task.next_offset
-            self._fail(shard, FoldFailed(shard.tp.topic, shard.tp.partition, shard.upto, upto - 1, error))
+            self._fail(shard, FoldError(shard.tp.topic, shard.tp.partition, shard.upto, upto - 1, error))
             return
         shard.uncommitted_bytes = 0
         if batch is None:
@@ -274,10 +279,10 @@ class Engine:
         started = time.monotonic()
         try:
             records = await shard.producer.run(self._write, shard, batch)
-        except TransactionLost as error:
+        except TransactionLostError as error:
             self._lose(shard, error)
-        except Exception as error:  # noqa: BLE001 - a record that cannot be encoded is as fatal as a fold
-            self._fail(shard, FoldFailed(shard.tp.topic, shard.tp.partition, shard.upto, batch.upto - 1, error))
+        except Exception as error:  # a record that cannot be encoded is as fatal as a fold
+            self._fail(shard, FoldError(shard.tp.topic, shard.tp.partition, shard.upto, batch.upto - 1, error))
         else:
             assert batch.upto >= shard.upto, f"{shard}: upto went back from {shard.upto} to {batch.upto}"
             if batch.upto > shard.upto:
@@ -327,4 +332,4 @@ class Engine:
         task.add_done_callback(self._background.discard)
 
 
-__all__ = ["Engine", "Shard", "WorkerFailure"]
+__all__ = ["Engine", "Shard", "WorkerError"]

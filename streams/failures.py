@@ -8,11 +8,11 @@ FOLD_EXIT_CODE = 70
 """Exit code (EX_SOFTWARE) of a worker that met an event it could not fold, or a log it could not follow."""
 
 
-class WorkerFailure(JinliuError):
+class WorkerError(JinliuError):
     """The worker cannot go on; nothing was skipped, and what it had committed stands."""
 
 
-class FoldFailed(WorkerFailure):
+class FoldError(WorkerError):
     """A fold raised: the worker ends and the chunk stays unfolded."""
 
     def __init__(self, topic: str, partition: int, first: int, last: int, cause: BaseException) -> None:
@@ -23,7 +23,7 @@ class FoldFailed(WorkerFailure):
         self.topic, self.partition, self.first, self.last = topic, partition, first, last
 
 
-class RecordsDeleted(WorkerFailure):
+class RecordsDeletedError(WorkerError):
     """The log begins behind the offset a shard has to go on at."""
 
     def __init__(self, topic: str, partition: int, wanted: int, earliest: int) -> None:
@@ -33,7 +33,7 @@ class RecordsDeleted(WorkerFailure):
         )
 
 
-class ShardStuck(WorkerFailure):
+class ShardStuckError(WorkerError):
     """A shard made no headway over several takeovers."""
 
     def __init__(self, topic: str, partition: int, upto: int, times: int, cause: object) -> None:
@@ -43,11 +43,11 @@ class ShardStuck(WorkerFailure):
         )
 
 
-class RunMismatch(JinliuError):
+class RunMismatchError(JinliuError):
     """The topics hold a run of another topology."""
 
 
-class MissingTopic(WorkerFailure):
+class MissingTopicError(WorkerError):
     """A topic the engine needs is not there."""
 
     def __init__(self, topic: str) -> None:

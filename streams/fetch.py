@@ -85,7 +85,7 @@ class Registry:
 registry = Registry()
 
 
-class SeamMoved(RuntimeError):
+class SeamMovedError(RuntimeError):
     """The installed aiokafka is not the version this seam was written against."""
 
 
@@ -93,10 +93,10 @@ def install(decoders: Mapping[str, RowsDecoder], raw: Collection[str]) -> None:
     """Read `decoders`' topics as columns and `raw` topics as packed records from now on, in this process.
 
     Raises:
-        SeamMoved: aiokafka is not at the pinned version.
+        SeamMovedError: aiokafka is not at the pinned version.
     """
     if version("aiokafka") != AIOKAFKA_VERSION:
-        raise SeamMoved(f"streams.fetch needs aiokafka {AIOKAFKA_VERSION}, found {version('aiokafka')}: pin it")
+        raise SeamMovedError(f"streams.fetch needs aiokafka {AIOKAFKA_VERSION}, found {version('aiokafka')}: pin it")
     registry.decoders = dict(decoders)
     registry.raw = frozenset(raw)
     aiokafka_fetcher.MemoryRecords = FetchedBytes
@@ -125,6 +125,7 @@ class ChunkRecords(StockPartitionRecords):  # type: ignore[misc]
     """Yields one chunk where aiokafka would yield the records of a fetch one by one."""
 
     next_fetch_offset: int
+    _records: Any
 
     def _unpack_records(self) -> Iterator[Any]:
         data: bytes = self._records.data
@@ -180,4 +181,3 @@ class ChunkRecords(StockPartitionRecords):  # type: ignore[misc]
                 kept.append(batch)
             self.next_fetch_offset = max(self.next_fetch_offset, batch.last_offset + 1)
         return kept
-

@@ -33,7 +33,7 @@ Place = tuple[str, int]
 
 
 class _OpenWindow:
-    """What the task itself knows of a window: where its partials begin, which of them closed, and how fresh they are."""
+    """What the task itself knows of a window: where its partials begin, which closed, and how fresh they are."""
 
     __slots__ = ("closed", "first", "wall_ms")
 

@@ -38,7 +38,7 @@ class Options:
     web_port: int | None = None
     web_host: str = "127.0.0.1"
     datadir: Path = field(default_factory=lambda: Path(".jinliu"))
-    fetch_bytes: int = 4 << 20
+    fetch_bytes: int = 1 << 20
     uncommitted_bytes: int = 64 << 20
     session_timeout_s: float = 6.0
 

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from schemas import wire
+from schemas import catalog, wire
 from schemas.errors import JinliuError
-from streams.failures import MissingTopic, RunMismatch
-from streams.transaction import Partition, Reader, TransactionLost
+from streams.failures import MissingTopicError, RunMismatchError
+from streams.transaction import Partition, Reader, TransactionLostError
 
 if TYPE_CHECKING:
     import threading
@@ -24,7 +24,7 @@ POLL_S = 0.5
 SAY_EVERY_S = 10.0
 
 
-class Interrupted(JinliuError):
+class StoppedWaitingError(JinliuError):
     """The worker was stopped before the run began."""
 
 
@@ -32,15 +32,15 @@ def wait_for_run(options: Options, stop: threading.Event | None = None) -> Mappi
     """The run record of topic `runs`, as a mapping of its Avro fields; waits until one is there.
 
     Raises:
-        RunMismatch: its digest is not the topology's.
-        Interrupted: `stop` was set meanwhile.
+        RunMismatchError: its digest is not the topology's.
+        StoppedWaitingError: `stop` was set meanwhile.
     """
     topic = options.topic("runs")
     said_s = -SAY_EVERY_S
     while True:
         try:
             run = _newest(options, topic)
-        except (MissingTopic, TransactionLost) as error:
+        except (MissingTopicError, TransactionLostError) as error:
             run, reason = None, str(error)
         else:
             reason = f"topic {topic} is empty"
@@ -53,24 +53,26 @@ def wait_for_run(options: Options, stop: threading.Event | None = None) -> Mappi
         if stop is None:
             time.sleep(POLL_S)
         elif stop.wait(POLL_S):
-            raise Interrupted("stopped while waiting for the run record")
+            raise StoppedWaitingError("stopped while waiting for the run record")
 
 
 def _newest(options: Options, topic: str) -> Mapping[str, Any] | None:
     newest = None
+    ids = catalog.ids(options.registry)
     with Reader(options.broker, options.group) as reader:
         where = Partition(topic, 0)
         for batch in reader.read(where, *reader.bounds(where)):
             for message in batch:
                 if message.value() is not None:
-                    name, record = wire.decode(message.value())
+                    name, record = wire.decode(message.value(), ids)
                     newest = record if name == "run" else newest
     return newest
 
 
 def _check(run: Mapping[str, Any], options: Options) -> None:
     if run["digest"] != options.topology.digest:
-        raise RunMismatch(
-            f"the run {run['run']} was opened with topology {run['topology']!r} (digest {run['digest'][:12]}), this worker has "
-            f"{options.topology.name!r} (digest {options.topology.digest[:12]}): start it with the same topology, or use another prefix."
+        raise RunMismatchError(
+            f"the run {run['run']} was opened with topology {run['topology']!r} (digest {run['digest'][:12]}), this "
+            f"worker has {options.topology.name!r} (digest {options.topology.digest[:12]}): start it with the same "
+            "topology, or use another prefix."
         )

@@ -48,5 +48,5 @@ class Task(Protocol):
         ...
 
     def take(self, now_ms: int, final: bool) -> Batch | None:
-        """What changed since the last call, or None if nothing is due. `final` asks for everything: the worker stops."""
+        """What changed since the last call, None if nothing is due; `final`: everything, the worker stops."""
         ...

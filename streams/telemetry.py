@@ -23,13 +23,19 @@ class Telemetry:
         self.events = Counter("jinliu_events_folded", "Records folded.", ["topic"], registry=self.registry)
         self.chunks = Counter("jinliu_chunks_folded", "Fetched chunks folded.", ["topic"], registry=self.registry)
         self.transactions = Counter("jinliu_transactions", "Transactions committed.", ["topic"], registry=self.registry)
-        self.records = Counter("jinliu_records_written", "Records written in transactions.", ["topic"], registry=self.registry)
+        self.records = Counter(
+            "jinliu_records_written", "Records written in transactions.", ["topic"], registry=self.registry
+        )
         self.dead = Counter("jinliu_dead_letters", "Records refused.", ["topic"], registry=self.registry)
         self.rows = Counter("jinliu_metric_rows", "Metric rows written.", ["topic"], registry=self.registry)
         self.stale = Counter("jinliu_stale_chunks", "Chunks of a former assignment, dropped.", registry=self.registry)
-        self.gaps = Counter("jinliu_gaps", "Chunks that did not begin at the shard's next offset.", registry=self.registry)
+        self.gaps = Counter(
+            "jinliu_gaps", "Chunks that did not begin at the shard's next offset.", registry=self.registry
+        )
         self.fenced = Counter("jinliu_fenced", "Shards that found themselves fenced.", registry=self.registry)
-        self.lag = Gauge("jinliu_lag_records", "Records behind the end of the log.", ["topic", "partition"], registry=self.registry)
+        self.lag = Gauge(
+            "jinliu_lag_records", "Records behind the end of the log.", ["topic", "partition"], registry=self.registry
+        )
         self.commit_s = Histogram("jinliu_transaction_seconds", "Wall time of a transaction.", registry=self.registry)
         self.delay = Histogram(
             "jinliu_window_delay_seconds",

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 import confluent_kafka as ck
 
-from streams.failures import MissingTopic
+from streams.failures import MissingTopicError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -56,15 +56,15 @@ class Record(NamedTuple):
     headers: tuple[tuple[str, bytes], ...] = ()
 
 
-class TransactionLost(Exception):
+class TransactionLostError(Exception):
     """The transaction did not commit, or nobody knows: drop the shard and take it over again."""
 
 
-class Fenced(TransactionLost):
+class FencedError(TransactionLostError):
     """A newer owner of the shard has fenced this producer."""
 
 
-class Dropped(TransactionLost):
+class DroppedError(TransactionLostError):
     """The shard was dropped while the call was waiting for the broker."""
 
 
@@ -98,7 +98,7 @@ class ShardProducer:
         """Fence the former owner and settle the transaction it left open.
 
         Raises:
-            TransactionLost: the broker refused or stayed silent.
+            TransactionLostError: the broker refused or stayed silent.
         """
         producer = ck.Producer(
             {
@@ -120,12 +120,12 @@ class ShardProducer:
         """Write `records` in one transaction.
 
         Raises:
-            Fenced: another owner has taken the shard over.
-            TransactionLost: any other error that calling again does not mend.
+            FencedError: another owner has taken the shard over.
+            TransactionLostError: any other error that calling again does not mend.
         """
         producer = self._producer
         if producer is None:
-            raise Dropped(f"{self._id} is closed")
+            raise DroppedError(f"{self._id} is closed")
         try:
             producer.begin_transaction()
             for record in records:
@@ -134,7 +134,7 @@ class ShardProducer:
             raise _lost(error) from error
         _resume(producer.commit_transaction, dropped)
 
-    def close(self) -> Fenced | None:
+    def close(self) -> FencedError | None:
         """Abort what is open. Returns the error if the producer found itself fenced, which is a newer owner's right."""
         producer, self._producer = self._producer, None
         if producer is None:
@@ -144,7 +144,9 @@ class ShardProducer:
             producer.abort_transaction(CALL_TIMEOUT_S)
         except ck.KafkaException as error:
             lost = _lost(error)
-            return lost if isinstance(lost, Fenced) else None  # no transaction open: the next init settles the rest
+            return (
+                lost if isinstance(lost, FencedError) else None
+            )  # no transaction open: the next init settles the rest
         return None
 
 
@@ -154,7 +156,7 @@ def _produce(producer: ck.Producer, record: Record, dropped: Callable[[], bool])
             producer.produce(record.topic, record.value, record.key, record.partition, headers=list(record.headers))
         except BufferError:
             if dropped():
-                raise Dropped(record.topic) from None
+                raise DroppedError(record.topic) from None
             producer.poll(0.1)
         else:
             return
@@ -169,14 +171,14 @@ def _resume(call: Callable[[float], object], dropped: Callable[[], bool]) -> Non
             if not error.args[0].retriable() or time.monotonic() > deadline:
                 raise _lost(error) from error
             if dropped():
-                raise Dropped(str(error.args[0])) from error
+                raise DroppedError(str(error.args[0])) from error
         else:
             return
 
 
-def _lost(error: ck.KafkaException) -> TransactionLost:
+def _lost(error: ck.KafkaException) -> TransactionLostError:
     cause = error.args[0]
-    return (Fenced if cause.code() in _FENCED else TransactionLost)(str(cause))
+    return (FencedError if cause.code() in _FENCED else TransactionLostError)(str(cause))
 
 
 class Reader:
@@ -209,14 +211,14 @@ class Reader:
         """First offset and last stable offset (the end for a reader of committed records).
 
         Raises:
-            MissingTopic: there is no such partition.
-            TransactionLost: the broker did not answer.
+            MissingTopicError: there is no such partition.
+            TransactionLostError: the broker did not answer.
         """
         try:
             low, high = self._consumer.get_watermark_offsets(ck.TopicPartition(*where), timeout=30)
         except ck.KafkaException as error:
             if error.args[0].code() in (ck.KafkaError._UNKNOWN_PARTITION, ck.KafkaError.UNKNOWN_TOPIC_OR_PART):
-                raise MissingTopic(f"{where.topic}/{where.partition}") from error
+                raise MissingTopicError(f"{where.topic}/{where.partition}") from error
             raise _lost(error) from error
         return low, high
 
@@ -224,7 +226,7 @@ class Reader:
         """Committed records with first <= offset < stop, in batches.
 
         Raises:
-            TransactionLost: the broker failed, or stayed silent for `PATIENCE_S`.
+            TransactionLostError: the broker failed, or stayed silent for `PATIENCE_S`.
         """
         if first >= stop:
             return
@@ -236,7 +238,7 @@ class Reader:
             for message in self._consumer.consume(READ_BATCH, 0.02):  # waits out the timeout unless READ_BATCH came
                 error, offset = message.error(), message.offset()
                 if error is not None and error.code() != ck.KafkaError._PARTITION_EOF:
-                    raise TransactionLost(str(error))
+                    raise TransactionLostError(str(error))
                 assert offset is not None
                 position = offset if error else offset + 1
                 if error is None and offset < stop:
@@ -245,5 +247,5 @@ class Reader:
                 deadline = time.monotonic() + PATIENCE_S
                 yield batch
             elif time.monotonic() > deadline:
-                raise TransactionLost(f"{where.topic}/{where.partition} stayed silent at {position} of {stop}")
+                raise TransactionLostError(f"{where.topic}/{where.partition} stayed silent at {position} of {stop}")
         self._consumer.unassign()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import signal
 import threading
 from typing import TYPE_CHECKING, Any
@@ -13,8 +12,9 @@ import structlog
 from faust.types import TP
 
 from streams.app import create_app
-from streams.failures import FOLD_EXIT_CODE, FoldFailed
-from streams.runrecord import Interrupted, wait_for_run
+from streams.failures import FOLD_EXIT_CODE, FoldError
+from streams.librarylogs import forward_libraries
+from streams.runrecord import StoppedWaitingError, wait_for_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,9 @@ STOP_TIMEOUT_S = 30.0
 Status = dict[str, Any]
 
 
-def run(options: Options, on_status: Callable[[Status], None] | None = None, stop: threading.Event | None = None) -> None:
+def run(
+    options: Options, on_status: Callable[[Status], None] | None = None, stop: threading.Event | None = None
+) -> None:
     """Fold and merge until SIGTERM or SIGINT (or `stop`); then commit what is folded and leave the group.
 
     on_status: called once a second with a JSON-able summary (`Telemetry.summary`), on the app's event loop.
@@ -43,19 +45,21 @@ def run(options: Options, on_status: Callable[[Status], None] | None = None, sto
     """
     stop = stop or threading.Event()
     with _signals_set(stop):
-        _quiet_faust()
+        forward_libraries()
         try:
             record = wait_for_run(options, stop)
-        except Interrupted:
+        except StoppedWaitingError:
             return
-        log.info("worker starts", broker=options.broker, group=options.group, run=record["run"], topology=record["topology"])
+        log.info(
+            "worker starts", broker=options.broker, group=options.group, run=record["run"], topology=record["topology"]
+        )
         app = create_app(options, record)
         engine = app.engine
         if options.web_port is not None:
             engine.telemetry.serve(options.web_host, options.web_port)
         with asyncio.Runner() as runner:
             runner.run(_serve(app, engine, stop, on_status))
-    if isinstance(engine.failure, FoldFailed):
+    if isinstance(engine.failure, FoldError):
         raise SystemExit(FOLD_EXIT_CODE)
     if engine.failure is not None:
         raise engine.failure
@@ -80,7 +84,9 @@ async def _serve(app: App, engine: Engine, stop: threading.Event, on_status: Cal
             raise result
 
 
-async def _until_told(app: App, engine: Engine, stop: threading.Event, on_status: Callable[[Status], None] | None) -> None:
+async def _until_told(
+    app: App, engine: Engine, stop: threading.Event, on_status: Callable[[Status], None] | None
+) -> None:
     """Returns by raising, so that the wait above ends whichever comes first."""
     told_s = 0.0
     while not stop.is_set() and not engine.failed.is_set() and not app.crashed:
@@ -119,9 +125,3 @@ def _signals_set(stop: threading.Event) -> Any:
     finally:
         for number, handler in former.items():
             signal.signal(number, handler)
-
-
-def _quiet_faust() -> None:
-    """Faust, mode and aiokafka speak up from WARNING on; the worker's own lines say the rest."""
-    for name in ("faust", "mode", "aiokafka"):
-        logging.getLogger(name).setLevel(logging.ERROR if name == "aiokafka" else logging.WARNING)

@@ -16,17 +16,21 @@ PATIENCE_S = 120.0
 
 
 class Worker:
-    """One worker process; `status` is its newest status line, `log` what it said on standard error and what Faust said."""
+    """One worker process; `status` is its newest status line, `log` what else it said."""
 
     def __init__(self, broker: str, prefix: str, datadir: Path) -> None:
         self.status: dict[str, Any] = {}
         self.log: list[str] = []
         self._changed = threading.Condition()
         self._process = subprocess.Popen(
-            [sys.executable, str(SCRIPT), broker, prefix, str(datadir)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, str(SCRIPT), broker, prefix, str(datadir)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         self._readers = [
-            threading.Thread(target=self._read, args=(stream,), daemon=True) for stream in (self._process.stdout, self._process.stderr)
+            threading.Thread(target=self._read, args=(stream,), daemon=True)
+            for stream in (self._process.stdout, self._process.stderr)
         ]
         for reader in self._readers:
             reader.start()
@@ -43,11 +47,15 @@ class Worker:
     def until(self, reached: Callable[[], bool], what: str) -> None:
         """Wait until the worker's status or log shows something."""
         with self._changed:
-            if not self._changed.wait_for(lambda: reached() or self._process.poll() is not None, PATIENCE_S) or not reached():
+            if (
+                not self._changed.wait_for(lambda: reached() or self._process.poll() is not None, PATIENCE_S)
+                or not reached()
+            ):
                 raise AssertionError(f"{what}: not seen; status {self.status}, log:\n" + "\n".join(self.log[-40:]))
 
-    def said(self, text: str) -> bool:
-        return any(text in line for line in self.log)
+    def said(self, text: str, times: int = 1) -> bool:
+        """Whether so many log lines hold the text."""
+        return sum(text in line for line in self.log) >= times
 
     def owns(self, shards: int) -> Callable[[], bool]:
         return lambda: bool(self.status.get("shards") == shards)

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import confluent_kafka as ck
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from schemas import catalog, wire
 from streams import metrics
@@ -37,19 +37,33 @@ def topology() -> Any:
         digest=DIGEST,
         population=PEOPLE,
         banks=BANKS,
-        institutions=tuple(SimpleNamespace(id=name, name=name, kind=kind, certified=None) for name, kind in kinds.items()),
-        scale=SimpleNamespace(
-            weight=1000, person_weight=10, shards=SHARDS, tick_ms=DAY_MS, lateness_ticks=1, patience_ticks=5, rare_weight=10
+        institutions=tuple(
+            SimpleNamespace(id=name, name=name, kind=kind, certified=None) for name, kind in kinds.items()
         ),
-        windows={name: ("day", "month") for name in metrics.load()},
+        scale=SimpleNamespace(
+            weight=1000,
+            person_weight=10,
+            shards=SHARDS,
+            tick_ms=DAY_MS,
+            lateness_ticks=1,
+            patience_ticks=5,
+            rare_weight=10,
+        ),
+        windows=dict.fromkeys(metrics.load(), ("day", "month")),
     )
 
 
 def run_record() -> dict[str, Any]:
     roster = {"payments": list(ROSTER), "operations": list(ROSTER)}
     return {
-        "run": "small-run", "seed": 1, "topology": "small", "digest": DIGEST, "roster": roster, "start": START_MS, "end": END_MS,
-    }  # fmt: skip
+        "run": "small-run",
+        "seed": 1,
+        "topology": "small",
+        "digest": DIGEST,
+        "roster": roster,
+        "start": START_MS,
+        "end": END_MS,
+    }
 
 
 def topic_names() -> dict[str, tuple[int, bool]]:
@@ -103,7 +117,9 @@ class Log:
         self._random = random.Random(20_200_101)
         self._seq: Counter[tuple[str, str, int]] = Counter()
         self._ids = catalog.ids()
-        self._producer = ck.Producer({"bootstrap.servers": broker, "linger.ms": 20, "compression.type": "lz4", "acks": "all"})
+        self._producer = ck.Producer(
+            {"bootstrap.servers": broker, "linger.ms": 20, "compression.type": "lz4", "acks": "all"}
+        )
         self._broker = broker
 
     def open(self) -> None:
@@ -122,7 +138,12 @@ class Log:
             for shard in range(SHARDS):
                 events = [self.payment(source, shard, start) for _ in range(self.events_a_tick)]
                 for event in events:
-                    self.produce("payments", shard, wire.encode("payment", event, self._ids), event["payer_id"].to_bytes(8, "big"))
+                    self.produce(
+                        "payments",
+                        shard,
+                        wire.encode("payment", event, self._ids),
+                        event["payer_id"].to_bytes(8, "big"),
+                    )
                     self.truth.add(event)
                 self._tick("payments", source, shard, "TICK", start, start + DAY_MS, events)
                 self._tick("operations", source, shard, "TICK", start, start + DAY_MS, [])
@@ -140,13 +161,28 @@ class Log:
         pick, below = self._random.choice, self._random.randrange
         seq = self._next_seq("payments", source, shard)
         return {
-            "source": source, "seq": seq, "payment_id": ((ROSTER.index(source) * SHARDS + shard) << 40) | seq,
-            "event_time": start + below(DAY_MS), "payer_id": below(PEOPLE // SHARDS) * SHARDS + shard, "payee_id": below(PEOPLE),
-            "segment": pick(("YOUNG", "MASS")), "scene": pick(SCENES), "channel": pick(CHANNELS), "instrument": pick(("QR", "NFC")),
-            "payer_bank": pick(BANKS), "payee_bank": pick(BANKS), "amount_fen": below(1_000_000), "weight": 1 + below(1000),
-            "route": pick(("DIRECT", "NETWORK")), "outcome": pick(("SUCCESS", "SUCCESS", "TIMEOUT")), "latency_ms": below(400),
-            "middleware": pick((True, False)), "detail_visible": pick((True, False)), "fraud": "NONE", "flagged": False,
-        }  # fmt: skip
+            "source": source,
+            "seq": seq,
+            "payment_id": ((ROSTER.index(source) * SHARDS + shard) << 40) | seq,
+            "event_time": start + below(DAY_MS),
+            "payer_id": below(PEOPLE // SHARDS) * SHARDS + shard,
+            "payee_id": below(PEOPLE),
+            "segment": pick(("YOUNG", "MASS")),
+            "scene": pick(SCENES),
+            "channel": pick(CHANNELS),
+            "instrument": pick(("QR", "NFC")),
+            "payer_bank": pick(BANKS),
+            "payee_bank": pick(BANKS),
+            "amount_fen": below(1_000_000),
+            "weight": 1 + below(1000),
+            "route": pick(("DIRECT", "NETWORK")),
+            "outcome": pick(("SUCCESS", "SUCCESS", "TIMEOUT")),
+            "latency_ms": below(400),
+            "middleware": pick((True, False)),
+            "detail_visible": pick((True, False)),
+            "fraud": "NONE",
+            "flagged": False,
+        }
 
     def produce(self, topic: str, shard: int, value: bytes | None, key: bytes = b"") -> None:
         """One record as it is, whatever it is."""
@@ -163,7 +199,9 @@ class Log:
 
     def aborted(self, shard: int, count: int) -> None:
         """Payments nobody may see: written and aborted."""
-        producer = ck.Producer({"bootstrap.servers": self._broker, "transactional.id": f"{self.prefix}aborting.{shard}"})
+        producer = ck.Producer(
+            {"bootstrap.servers": self._broker, "transactional.id": f"{self.prefix}aborting.{shard}"}
+        )
         producer.init_transactions()
         producer.begin_transaction()
         seqs = self._seq.copy()
@@ -174,12 +212,20 @@ class Log:
         assert producer.flush(30) == 0
         producer.abort_transaction()
 
-    def _tick(self, topic: str, source: str, shard: int, kind: str, start: int, end: int, events: list[dict[str, Any]]) -> None:
+    def _tick(
+        self, topic: str, source: str, shard: int, kind: str, start: int, end: int, events: list[dict[str, Any]]
+    ) -> None:
         tick = {
-            "source": source, "seq": self._next_seq(topic, source, shard), "kind": kind, "shard": shard, "tick_start": start,
-            "tick_end": end, "events": len(events), "amount_fen": sum(event["amount_fen"] for event in events),
+            "source": source,
+            "seq": self._next_seq(topic, source, shard),
+            "kind": kind,
+            "shard": shard,
+            "tick_start": start,
+            "tick_end": end,
+            "events": len(events),
+            "amount_fen": sum(event["amount_fen"] for event in events),
             "run": None if kind == "TICK" else "small-run",
-        }  # fmt: skip
+        }
         self.produce(topic, shard, wire.encode("tick", tick, self._ids), source.encode())
 
     def _next_seq(self, topic: str, source: str, shard: int) -> int:
@@ -192,10 +238,16 @@ def committed(broker: str, topic: str) -> Iterator[ck.Message]:
     """Every committed record of a topic, to its end."""
     consumer = ck.Consumer(
         {
-            "bootstrap.servers": broker, "group.id": "tests", "isolation.level": "read_committed", "enable.partition.eof": True,
-            "enable.auto.commit": False, "auto.offset.reset": "earliest", "fetch.queue.backoff.ms": 5, "fetch.wait.max.ms": 50,
+            "bootstrap.servers": broker,
+            "group.id": "tests",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "fetch.queue.backoff.ms": 5,
+            "fetch.wait.max.ms": 50,
         }
-    )  # fmt: skip
+    )
     partitions = consumer.list_topics(topic, 10).topics[topic].partitions
     consumer.assign([ck.TopicPartition(topic, number, 0) for number in partitions])
     ended: set[int] = set()
@@ -205,7 +257,7 @@ def committed(broker: str, topic: str) -> Iterator[ck.Message]:
             if error is None:
                 yield message
             elif error.code() == ck.KafkaError._PARTITION_EOF:
-                ended.add(message.partition())
+                ended.add(message.partition() or 0)
             else:
                 raise ck.KafkaException(error)
     consumer.close()
@@ -213,4 +265,7 @@ def committed(broker: str, topic: str) -> Iterator[ck.Message]:
 
 def newest_rows(broker: str, prefix: str, metric: str) -> dict[bytes, dict[str, Any]]:
     """The newest row of each key of a metric."""
-    return {message.key(): wire.decode(message.value())[1] for message in committed(broker, f"{prefix}metrics.{metric}")}
+    return {
+        message.key() or b"": wire.decode(message.value())[1]
+        for message in committed(broker, f"{prefix}metrics.{metric}")
+    }

@@ -19,7 +19,13 @@ from tests.integration.smallworld import topology
 def main() -> None:
     broker, prefix, datadir = sys.argv[1:4]
     options = Options(
-        broker=broker, prefix=prefix, topology=topology(), datadir=Path(datadir), commit_ms=100, provisional_ms=300, fetch_bytes=1 << 16
+        broker=broker,
+        prefix=prefix,
+        topology=topology(),
+        datadir=Path(datadir),
+        commit_ms=100,
+        provisional_ms=300,
+        fetch_bytes=1 << 16,
     )
     worker.run(options, on_status=lambda status: print(json.dumps(status), flush=True))
 

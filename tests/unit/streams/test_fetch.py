@@ -96,9 +96,13 @@ def test_one_chunk_a_fetch() -> None:
 
 def test_aborted_and_control_batches_are_skipped_but_covered() -> None:
     data = (
-        batch(0, 2, ABORTED) + batch(2, 3, COMMITTED) + marker(5, ABORTED, commit=False)
-        + marker(6, COMMITTED, commit=True) + batch(7, 1, ABORTED) + marker(8, ABORTED, commit=True)
-    )  # fmt: skip
+        batch(0, 2, ABORTED)
+        + batch(2, 3, COMMITTED)
+        + marker(5, ABORTED, commit=False)
+        + marker(6, COMMITTED, commit=True)
+        + batch(7, 1, ABORTED)
+        + marker(8, ABORTED, commit=True)
+    )
     chunk = only(read("columns", data, aborted=[(ABORTED, 0)])[0])
     assert (chunk.first, chunk.last) == (0, 8)
     assert chunk.rows.bases == [2, 7]  # type: ignore[union-attr]
@@ -162,8 +166,15 @@ def test_contract_with_aiokafka() -> None:
     assert version("aiokafka") == fetch.AIOKAFKA_VERSION
     stock = fetch.StockPartitionRecords
     assert list(inspect.signature(stock).parameters) == [
-        "tp", "records", "aborted_transactions", "fetch_offset", "key_deserializer", "value_deserializer", "check_crcs", "isolation_level",
-    ]  # fmt: skip
+        "tp",
+        "records",
+        "aborted_transactions",
+        "fetch_offset",
+        "key_deserializer",
+        "value_deserializer",
+        "check_crcs",
+        "isolation_level",
+    ]
     partition = stock(
         TopicPartition("t", 0), fetch.StockMemoryRecords(batch(0, 1)), [], 0, None, None, True, fetcher.READ_COMMITTED
     )
@@ -178,5 +189,5 @@ def test_contract_with_aiokafka() -> None:
 
 def test_another_version_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fetch, "AIOKAFKA_VERSION", "0.0")
-    with pytest.raises(fetch.SeamMoved, match=r"0\.0"):
+    with pytest.raises(fetch.SeamMovedError, match=r"0\.0"):
         fetch.install({}, raw=[])
