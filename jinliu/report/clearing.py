@@ -58,6 +58,11 @@ def _network(facts: Facts) -> tuple[Period, list[Row]]:
     return period, facts.over(QUALITY, period, institution="ALL", route="NETWORK")
 
 
+def _capacity(facts: Facts) -> float:
+    """The network's capacity before any decision, payments a day."""
+    return float(facts.topology.levers["network-capacity"].baseline) * 1e9
+
+
 @measures("clear.success")
 def success(facts: Facts) -> Measured:
     """Failures of the network's payments.
@@ -65,6 +70,10 @@ def success(facts: Facts) -> Measured:
     Timed out or over capacity, weighted. What the fraud decision blocks is no failure.
     """
     period, rows = _network(facts)
+    if _capacity(facts) <= STATED_CAPACITY:
+        raise UncoveredError(
+            f"needs capacity for the whole demand; topology {facts.topology.name} has what the paper states"
+        )
     failed = [float(row["timeouts_weighted"] + row["over_capacity_weighted"]) for row in rows]
     routed = [float(row["attempts_weighted"]) for row in rows]
     told = total(rows, "timeouts") + total(rows, "over_capacity")
@@ -85,8 +94,11 @@ def conflict(facts: Facts) -> Measured:
     routed = [float(row["attempts_weighted"]) for row in rows]
     value = sum(routed) / period.days / STATED_CAPACITY
     interval = intervals.total(routed, rows[0]["window"], 1 / period.days / STATED_CAPACITY)
-    capacity = facts.topology.levers["network-capacity"].baseline
-    note = f"{value:.1f} billion a day over 1 billion stated; the topology's baseline is {capacity}"
+    succeeded = total(rows, "successes_weighted") / sum(routed)
+    note = (
+        f"{value:.1f} billion a day over the 1 billion stated; with the capacity of topology {facts.topology.name}, "
+        f"{_capacity(facts) / 1e9:g} billion, {succeeded:.4%} succeed"
+    )
     return Measured(value, (interval,), (named(QUALITY, rows, period, institution="ALL", route="NETWORK"),), note=note)
 
 

@@ -89,7 +89,7 @@ def market(base: dict[str, Any], days: float) -> list[dict[str, Any]]:
 
 
 def quality(base: dict[str, Any], days: float) -> list[dict[str, Any]]:
-    """A hundred-thousandth of bank payments with an incident, one in twenty users phished, one in ten thousand failing."""
+    """A hundred-thousandth of bank payments with an incident, a user in twenty phished, one in ten thousand failing."""
     rows = []
     severed = base["window_start"] >= ms(date(2018, 7, 1))
     routed = int(17e9 * days)
@@ -103,6 +103,7 @@ def quality(base: dict[str, Any], days: float) -> list[dict[str, Any]]:
                 "route": route,
                 "certified": None,
                 "attempts_weighted": through,
+                "successes_weighted": through,
                 "timeouts_weighted": through // 10_000,
                 "over_capacity_weighted": 0,
                 "timeouts": through // 10**8,
@@ -301,7 +302,9 @@ def test_the_table_shows_kind_figure_interval_verdict_rows_and_notes() -> None:
         assert piece in text
     assert f"{report.counts['holds']} hold" in text
     assert report.table(everything=False) is not None
-    assert "loan.apr: the topic loans has no source yet" in text
+    assert "loan.apr" in text
+    assert "the topic loans has no source yet" in text
+    assert "note on coop.split: the paper does not say who gets the 30" in text
 
 
 def test_the_report_is_read_from_the_metric_topics() -> None:
@@ -309,5 +312,14 @@ def test_the_report_is_read_from_the_metric_topics() -> None:
     found = report("", "", world(), ["pay.duopoly", "loan.apr"], log=log)
     assert [finding.claim.id for finding in found.findings] == ["pay.duopoly", "loan.apr"]
     assert found.counts == {"holds": 0, "fails": 0, "not measured": 2}
-    with pytest.raises(OracleError, match="no claim pay.nothing"):
+    with pytest.raises(OracleError, match=r"no claim pay\.nothing"):
         report("", "", world(), ["pay.nothing"], log=log)
+
+
+def test_the_scenario_of_the_stated_capacity_shows_the_conflict_and_claims_no_success() -> None:
+    whole = facts(date(2022, 1, 1), date(2023, 1, 1))
+    whole.topology.levers["network-capacity"].baseline = 1
+    found = entries(assess(whole, paper.load()))
+    assert "needs capacity for the whole demand" in found["clear.success"]["reason"]
+    assert found["clear.conflict"]["verdict"] == "holds"
+    assert "1 billion, " in found["clear.conflict"]["note"]
