@@ -214,8 +214,8 @@ class OpenWindows:
         row = np.zeros(self.layout.width, np.int64)
         packing.unpack_into(self.layout, row, packed)
         self._stored[level].add(index)
-        self._unwritten[level].add(index)
         if level:
+            self._unwritten[level].add(index)
             self._coarse[level][index] = row
             return
         self._touch(index)
