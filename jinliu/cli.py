@@ -83,7 +83,9 @@ def produce_command(
     """Tell sources into Kafka, from where the log stops to the end of the span, no further than the clock's horizon."""
     from jinliu.ready import ready
     from producers.run import produce
+    from schemas.memory import keep_freed
 
+    keep_freed()
     stop = _stop_on_signals()
     with _broker(settings) as address:
         options = settings.source_options(address, tuple(source or ()))
@@ -107,7 +109,10 @@ def process_command(
 ) -> None:
     """One worker: folds events into metrics, sharing the shards with the other workers of the prefix. Runs until stopped."""
     from jinliu.ready import ready
+    from schemas.memory import keep_freed
     from streams.worker import run
+
+    keep_freed()
 
     def told(status: dict[str, Any]) -> None:
         ready()
