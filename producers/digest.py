@@ -1,4 +1,7 @@
-"""SHA-256 of each (source, topic, shard) sequence, without Kafka: bare key and datum of OPEN, events, ticks and CLOSE by `seq`."""
+"""SHA-256 of each (source, topic, shard) sequence, without Kafka.
+
+Hashed are bare key and datum of OPEN, events, ticks and CLOSE, by `seq`.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,10 @@ def digest(
     policies: Iterable[Any] = (),
     block_ticks: int | None = None,
 ) -> dict[str, str]:
-    """`{"<source>/<topic>/<shard>": sha256 hex}` of what the sources tell in [start_ms, end_ms); the same for any `block_ticks`."""
+    """`{"<source>/<topic>/<shard>": sha256 hex}` of what the sources tell in [start_ms, end_ms).
+
+    The same for any `block_ticks`.
+    """
     economy = Economy(topology, seed, policies)
     found: dict[str, str] = {}
     for source in sources if sources is not None else [s.name for s in topology.sources]:

@@ -27,10 +27,10 @@ Floats = NDArray[np.float64]
 class DayState:
     """One day of the economy; figures are expected real payments (not thinned).
 
-    volume : float64[4 channels, 4 segments, 6 scenes, 4 instruments]; share : float64[6 scenes, 4 channels] of all payments;
-    amount_fen : float64[4 channels];
-    convenience, risk : float64[4 channels]; overflow : share of network payments over capacity; recall, alarm : of the fraud
-    score; hazard : phishing attempts per QR user; incident : per bank payment; routed : whether platforms use the network.
+    volume : float64[4 channels, 4 segments, 6 scenes, 4 instruments]; share : float64[6 scenes, 4 channels] of all
+    payments; amount_fen : float64[4 channels]; convenience, risk : float64[4 channels]; overflow : share of network
+    payments over capacity; recall, alarm : of the fraud score; hazard : phishing attempts per QR user; incident : per
+    bank payment; routed : whether platforms use the network.
     """
 
     day: date
@@ -69,13 +69,17 @@ class Economy:
         self.ensure(max(1, -(-(topology.era.end_ms - self.start_ms) // DAY_MS)))
 
     def ensure(self, days: int) -> None:
-        """Advance to at least `days` days; what was computed stays as it was, since each day depends on earlier ones only."""
+        """Advance to at least `days` days; what was computed stays as it was, since each day depends on earlier ones
+        only.
+        """
         if days > self._days:
             self._days = days
             self._advance()
 
     def amend(self, policies: Iterable[Any]) -> None:
-        """Replace the live policy log (the topology's own decisions stay) and advance anew; days before a change keep their state."""
+        """Replace the live policy log (the topology's own decisions stay) and advance anew; days before a change keep
+        their state.
+        """
         self._policies = list(policies)
         self._advance()
 
@@ -178,7 +182,13 @@ def inputs(economy: Economy, days: int, log: list[Decision]) -> recursion.Inputs
 
 
 def _lever(
-    economy: Economy, days: int, log: list[Decision], lever: str, default: float, read: Callable[[Decision], float], dtype: Any
+    economy: Economy,
+    days: int,
+    log: list[Decision],
+    lever: str,
+    default: float,
+    read: Callable[[Decision], float],
+    dtype: Any,
 ) -> NDArray[Any]:
     """Value of a lever by day: a decision holds from the first day that starts at or after it, until the next."""
     values = np.full(days, default, dtype=dtype)
@@ -206,5 +216,5 @@ def _release_gains(economy: Economy, days: int, epoch_day: int) -> Floats:
             gains[d, 3] += f.channels["BANK"].release_gain * float(economy.size[bank[step.institution]]) * effort
         elif step.institution in channel:
             c = channel[step.institution]
-            gains[d, c] += f.channels[CHANNELS[c]].release_gain  # type: ignore[index]
+            gains[d, c] += f.channels[CHANNELS[c]].release_gain
     return gains

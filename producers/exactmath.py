@@ -1,17 +1,19 @@
 """exp, log and the normal distribution from IEEE + - * / and sqrt alone: the same bits on every machine.
 
-libm's and numpy's functions differ in the last bit between CPUs with and without AVX512, and a digest of events would differ
-with them. These are within a few units in the last place and, what counts here, reproducible. numba emits no fused
-multiply-add without `fastmath`, so each operation rounds once, as IEEE 754 says.
+libm's and numpy's functions differ in the last bit between CPUs with and without AVX512, and a digest of events would
+differ with them. These are within a few units in the last place and, what counts here, reproducible. numba emits no
+fused multiply-add without `fastmath`, so each operation rounds once, as IEEE 754 says.
 """
 
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from producers.native import compiled
 
 _LOG2E = 1.4426950408889634
 _LN2_HIGH = 6.93147180369123816490e-01  # low 32 bits zero: n * _LN2_HIGH is exact (fdlibm e_exp.c)
@@ -22,7 +24,7 @@ _POWERS = np.array([math.ldexp(1.0, k) for k in range(-1022, 1024)], dtype=np.fl
 QUANTILES = 4096
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def exp(x: float) -> float:
     """e**x, relative error below 4e-16; 0 below -700 and capped at e**700."""
     if x < -700.0:
@@ -46,10 +48,10 @@ def exp(x: float) -> float:
     p = p * r + 0.5
     p = p * r + 1.0
     p = p * r + 1.0
-    return p * _POWERS[int(n) + 1022]
+    return float(p * _POWERS[int(n) + 1022])
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def log(x: float) -> float:
     """Natural logarithm of a positive finite x; -inf at 0 and below."""
     if x <= 0.0:
@@ -66,13 +68,15 @@ def log(x: float) -> float:
     return e * _LN2_HIGH + (2.0 * s * p + e * _LN2_LOW)
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def normal_quantile(p: float) -> float:
     """Inverse of the standard normal distribution function for 0 < p < 1 (Wichura, AS 241, PPND16)."""
     q = p - 0.5
     if abs(q) <= 0.425:
         r = 0.180625 - q * q
-        a = ((2509.0809287301226727 * r + 33430.575583588128105) * r + 67265.770927008700853) * r + 45921.953931549871457
+        a = (
+            (2509.0809287301226727 * r + 33430.575583588128105) * r + 67265.770927008700853
+        ) * r + 45921.953931549871457
         a = ((a * r + 13731.693765509461125) * r + 1971.5909503065514427) * r + 133.14166789178437745
         b = ((5226.495278852545925 * r + 28729.085735721942674) * r + 39307.89580009271061) * r + 21213.794301586595867
         b = ((b * r + 5394.1960214247511077) * r + 687.1870074920579083) * r + 42.313330701600911252
@@ -98,9 +102,9 @@ def normal_quantile(p: float) -> float:
     return -a / b if q < 0.0 else a / b
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def normal_cdf(x: float) -> float:
-    """Standard normal distribution function, relative error below 1e-13 in both tails (Hart 1968 as given by West 2005)."""
+    """Standard normal distribution function (Hart 1968 as given by West 2005), relative error below 1e-13."""
     z = abs(x)
     if z > 37.0:
         tail = 0.0
@@ -120,7 +124,7 @@ def normal_cdf(x: float) -> float:
     return 1.0 - tail if x > 0.0 else tail
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def normal_knots() -> NDArray[np.float64]:
     """float64[4097]: normal quantiles at k / 4096; the two ends stand at a quarter of their cell."""
     knots = np.empty(QUANTILES + 1, np.float64)
@@ -132,11 +136,11 @@ def normal_knots() -> NDArray[np.float64]:
 
 
 def lognormal_knots(sigma: float) -> NDArray[np.int64]:
-    """int64[4097] in units of 2**-20: quantiles of a log-normal whose mean, interpolated linearly between knots, is 1.
+    """int64[4097] in units of 2**-20: quantiles of a log-normal whose mean, linear between knots, is 1.
 
-    Dividing by the trapezoid's own mean instead of exp(sigma**2 / 2) makes the sampled mean exact in spite of the cut tails.
+    """int64[4097] in units of 2**-20: quantiles of a log-normal whose mean, linear between knots, is 1.
     """
     values = [float(exp(sigma * float(z))) for z in normal_knots()]
-    inner = [(a + b) / 2 for a, b in zip(values[:-1], values[1:], strict=True)]
+    inner = [(a + b) / 2 for a, b in pairwise(values)]
     mean = math.fsum(inner) / QUANTILES
     return np.array([round(v / mean * (1 << 20)) for v in values], dtype=np.int64)

@@ -1,8 +1,9 @@
-"""Fit of the free parameters: `python -m producers.fit` writes them, with what they miss, into the topology's economy section.
+"""Fit of the free parameters: `python -m producers.fit` writes them, with what they miss, into the topology's economy
+section.
 
-Eight parameters against ten targets, all expectations of the recursion (no event is drawn). Targets are claims of kind `set` and
-`fitted`; rows that should emerge stay out. A weak pull towards the values before any fit keeps what no target steers, and is what
-predicts a row when that row is left out.
+Eight parameters against ten targets, all expectations of the recursion (no event is drawn). Targets are claims of
+kind `set` and `fitted`; rows that should emerge stay out. A weak pull towards the values before any fit keeps what no
+target steers, and is what predicts a row when that row is left out.
 """
 
 from __future__ import annotations
@@ -186,7 +187,13 @@ def solve(topology: Topology, seed: int, targets: Sequence[Target], begin: Float
     """Least squares in steps of the parameters."""
     low = [-0.99 if p.before > 0 and p.path[-1] != "taste" else -np.inf for p in PARAMETERS]
     found = least_squares(
-        lambda x: residuals(topology, seed, targets, x), begin, x_scale=0.1, bounds=(low, np.inf), xtol=1e-9, ftol=1e-9, max_nfev=40
+        lambda x: residuals(topology, seed, targets, x),
+        begin,
+        x_scale=0.1,
+        bounds=(low, np.inf),
+        xtol=1e-9,
+        ftol=1e-9,
+        max_nfev=40,
     )
     return np.asarray(found.x, dtype=np.float64)
 
@@ -195,7 +202,9 @@ def main() -> None:
     """Fit, print, leave one out, write."""
     import topologies
 
-    options = argparse.ArgumentParser(prog="python -m producers.fit", description=__doc__.split("\n")[0] if __doc__ else None)
+    options = argparse.ArgumentParser(
+        prog="python -m producers.fit", description=__doc__.split("\n")[0] if __doc__ else None
+    )
     options.add_argument("--seed", type=int, default=7)
     options.add_argument("--dry", action="store_true", help="print only")
     options.add_argument("--skip-left-out", action="store_true", help="do not refit with each row left out")
@@ -218,7 +227,10 @@ def main() -> None:
             steps = solve(topology, chosen.seed, others, np.zeros(len(PARAMETERS)))
             left_out = [p.before + p.step * float(x) for p, x in zip(PARAMETERS, steps, strict=True)]
             predicted = target.measure(Economy(with_values(topology, left_out), chosen.seed))
-        print(f"{target.name:24} {target.value:>12.6g} {model:>12.6g} {model / target.value - 1:>+10.2%} {predicted:>12.6g}")
+        print(
+            f"{target.name:24} {target.value:>12.6g} {model:>12.6g} "
+            f"{model / target.value - 1:>+10.2%} {predicted:>12.6g}"
+        )
     if not chosen.dry:
         path = Path(topologies.__file__).parent / "china.yaml"
         path.write_text(write(path.read_text(), {p.path: v for p, v in zip(PARAMETERS, values, strict=True)}, rows))

@@ -17,8 +17,18 @@ def write(text: str, values: Mapping[tuple[str, ...], float], rows: Mapping[str,
     for path, value in values.items():
         text = put(text, ("economy", *path), value)
     head = re.split(r"(?m)^  fit:.*\n", text)[0].rstrip("\n")
-    lines = [f"    {name}: {{target: {row['target']:.6g}, model: {row['model']:.6g}, relative: {row['relative']:.3g}}}" for name, row in rows.items()]
-    return "\n".join([head, "  fit:                          # written by `python -m producers.fit`", *(_floats(line) for line in lines), ""])
+    lines = [
+        f"    {name}: {{target: {row['target']:.6g}, model: {row['model']:.6g}, relative: {row['relative']:.3g}}}"
+        for name, row in rows.items()
+    ]
+    return "\n".join(
+        [
+            head,
+            "  fit:                          # written by `python -m producers.fit`",
+            *(_floats(line) for line in lines),
+            "",
+        ]
+    )
 
 
 def put(text: str, path: tuple[str, ...], value: float) -> str:
@@ -28,7 +38,12 @@ def put(text: str, path: tuple[str, ...], value: float) -> str:
     for depth, key in enumerate(path):
         wanted = re.compile(rf"^{'  ' * depth}{re.escape(key)}:")
         while at < len(lines) and not wanted.match(lines[at]):
-            if depth and lines[at].strip() and not lines[at].startswith("  " * depth) and not lines[at].lstrip().startswith("#"):
+            if (
+                depth
+                and lines[at].strip()
+                and not lines[at].startswith("  " * depth)
+                and not lines[at].lstrip().startswith("#")
+            ):
                 at = len(lines)
             at += 1
         if at >= len(lines):

@@ -26,7 +26,8 @@ CHANNEL = {"alipay": 0, "wechat-pay": 1, "unionpay": 2, "banks": 3}
 TICK_KIND = {"OPEN": 0, "TICK": 1, "CLOSE": 2}
 _NARROW: dict[str, Any] = {
     "segment": np.int8, "scene": np.int8, "instrument": np.int8, "payer_bank": np.int16, "payee_bank": np.int16,
-    "route": np.int8, "outcome": np.int8, "latency_ms": np.int32, "middleware": np.bool_, "flagged": np.bool_, "fraud": np.int8,
+    "route": np.int8, "outcome": np.int8, "latency_ms": np.int32, "middleware": np.bool_,
+    "flagged": np.bool_, "fraud": np.int8,
 }  # fmt: skip
 
 
@@ -38,8 +39,8 @@ class GeneratorError(JinliuError):
 class Block:
     """Events and ticks of consecutive ticks of one (source, topic, shard).
 
-    events : columns for the Encoder of the topic's record, all ticks concatenated in log order. ticks : columns for `tick.avsc`
-    (kind TICK), one row a tick. counts : int64[ticks], events of each tick.
+    events : columns for the Encoder of the topic's record, all ticks concatenated in log order. ticks : columns for
+    `tick.avsc` (kind TICK), one row a tick. counts : int64[ticks], events of each tick.
     """
 
     events: dict[str, NDArray[Any]]
@@ -50,9 +51,10 @@ class Block:
 class Generator:
     """Tells what one source tells.
 
-    A pure function of (topology, seed, source, policy log): `block` gives the same rows for the same ticks whatever was asked
-    before and however the span is cut; only `seq` and `payment_id` count from the span's start. Ticks are numbered from the
-    span's start. Raises GeneratorError for a source that is not on the roster or a span off the ticks.
+    A pure function of (topology, seed, source, policy log): `block` gives the same rows for the same ticks whatever
+    was asked before and however the span is cut; only `seq` and `payment_id` count from the span's start. Ticks are
+    numbered from the span's start. Raises GeneratorError for a source that is not on the roster or a span off the
+    ticks.
     """
 
     def __init__(
@@ -150,10 +152,18 @@ class Generator:
         events = dict(rows)
         events["seq"] = seq + np.arange(n) + tick_of
         events["source"] = np.full(n, list(self.topology.roster(topic)).index(self.source), np.int16)
-        return Block(events, self._ticks(topic, shard, first, counts, tick_seq, np.zeros(ticks, np.int64)), counts)
+        amounts = np.zeros(ticks, np.int64)
+        np.add.at(amounts, tick_of, rows["amount_fen"])
+        return Block(events, self._ticks(topic, shard, first, counts, tick_seq, amounts), counts)
 
     def _ticks(
-        self, topic: str, shard: int, first: int, counts: NDArray[np.int64], tick_seq: NDArray[np.int64], amounts: NDArray[np.int64]
+        self,
+        topic: str,
+        shard: int,
+        first: int,
+        counts: NDArray[np.int64],
+        tick_seq: NDArray[np.int64],
+        amounts: NDArray[np.int64],
     ) -> dict[str, NDArray[Any]]:
         n = len(counts)
         start = (first + np.arange(n, dtype=np.int64)) * self.tick_ms
@@ -203,7 +213,8 @@ def _world(economy: Economy, source: str, shard: int) -> payments.World:
         amount_knots=lognormal_knots(figures.volume.amount_sigma),
         normal_knots=normal_knots(),
         merchants=np.array(
-            [max(1, round(figures.scenes[s].merchants_per_thousand * figures.adults / 1000)) for s in SCENES], dtype=np.int64
+            [max(1, round(figures.scenes[s].merchants_per_thousand * figures.adults / 1000)) for s in SCENES],
+            dtype=np.int64,
         ),
         mu=latency.mu,
         sigma=latency.sigma,

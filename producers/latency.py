@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from producers import exactmath
+from topologies.economy import RouteName
 
 if TYPE_CHECKING:
     from topologies import Topology
 
-ROUTES = ("DIRECT", "NETWORK", "BANKCARD", "ON_US")
+ROUTES: tuple[RouteName, ...] = get_args(RouteName)
 DIRECT, NETWORK, BANKCARD, ON_US = range(4)
 
 
@@ -61,7 +63,9 @@ class Latency:
         """
         legacy = self.middleware > 0
         mean = [float(m * exactmath.exp(s * s / 2.0)) for m, s in zip(median, self.sigma, strict=True)]
-        load = {kind: math.fsum(float(size[b]) for b in range(len(mean)) if legacy[b] == kind) for kind in (False, True)}
+        load = {
+            kind: math.fsum(float(size[b]) for b in range(len(mean)) if legacy[b] == kind) for kind in (False, True)
+        }
         if not load[False] or not load[True]:
             return np.ones(len(mean))
         pooled = {
@@ -70,7 +74,9 @@ class Latency:
         }
         return np.where(legacy, pooled[False] / pooled[True], 1.0)
 
-    def _fill(self, b: int, median: float, factors: dict[str, float], converted: float, log_timeout: float) -> None:
+    def _fill(
+        self, b: int, median: float, factors: Mapping[RouteName, float], converted: float, log_timeout: float
+    ) -> None:
         spread = float(exactmath.exp(self.sigma[b] * self.sigma[b] / 2.0))
         for r, route in enumerate(ROUTES):
             for through, factor in enumerate((1.0, converted)):
@@ -84,6 +90,9 @@ class Latency:
     def timeouts(self, size: NDArray[np.float64], route: int) -> float:
         """Mean probability of a timeout on a route over payers of banks with shares float64[banks]."""
         return math.fsum(
-            float(size[b] * ((1 - self.middleware[b]) * self.tail[b, route, 0] + self.middleware[b] * self.tail[b, route, 1]))
+            float(
+                size[b]
+                * ((1 - self.middleware[b]) * self.tail[b, route, 0] + self.middleware[b] * self.tail[b, route, 1])
+            )
             for b in range(len(size))
         )

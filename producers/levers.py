@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,10 +30,8 @@ def decisions(log: Iterable[Any]) -> list[Decision]:
     for item in log:
         lever, value, at = item[:3] if isinstance(item, tuple) else (item.lever, item.value, item.effective_ms)
         if isinstance(value, str):
-            try:
+            with suppress(json.JSONDecodeError):  # plain text such as NETWORK is its own value
                 value = json.loads(value)
-            except json.JSONDecodeError:
-                pass  # plain text such as NETWORK is its own value
         found.append(Decision(lever, value, int(at)))
     return found
 

@@ -1,4 +1,4 @@
-"""What institutions do beside payments: revenue and research by month, proposals, decisions, releases, certification."""
+"""What institutions do beside payments: revenue and research by month, decisions, releases, certification."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """The paying kernel: all payments of many ticks of one (source, shard) in one compiled call.
 
-A tick holds a main stratum (thinned to one in `weight`), finer strata of what is rare (timeouts, overflow, incidents: one in
-`rare_weight` while rarer than 1%) and the fates of persons (phishing attempts, the first QR payment of a year), which weigh
-`person_weight`. The main stratum is lowered by what the others carry, so weighted totals keep their expectation. Every draw is
-`words(seed, stream, tick, index, purpose, block)`.
+A tick holds a main stratum (thinned to one in `weight`), finer strata of what is rare (timeouts, overflow, incidents:
+one in `rare_weight` while rarer than 1%) and the fates of persons (phishing attempts, the first QR payment of a
+year), which weigh `person_weight`. The main stratum is lowered by what the others carry, so weighted totals keep
+their expectation. Every draw is `words(seed, stream, tick, index, purpose, block)`.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ import math
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from producers import exactmath
-from producers.native import entry
+from producers.native import entry, inlined, leaf
 from producers.people import merchant_bank, segment_of, traits
 from producers.philox import words
 from producers.recursion import BANK, CELLS, INSTRUMENTS, QR, SCENES, UNIONPAY
@@ -112,19 +111,19 @@ class Columns(NamedTuple):
     fraud: NDArray[np.int8]
 
 
-@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def draw(w: World, tick: int, index: int, purpose: int, block: int) -> tuple[Any, Any, Any, Any]:
     """Four words of this source and shard; tick counts from the epoch."""
     return words(w.seed, w.stream, np.uint64(tick), np.uint64(index), np.uint64(purpose), np.uint64(block))
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def stratum_weight(w: World, probability: float) -> int:
     """Weight of a stratum of that probability."""
     return min(w.rare_weight, w.weight) if probability < RARE else w.weight
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def phished(w: World, days: Days, d: int, tick: int, share: float, out: Ints) -> int:
     """Persons of the shard whom a phishing attempt meets in this tick: Bernoulli over persons, by geometric gaps.
 
@@ -139,7 +138,7 @@ def phished(w: World, days: Days, d: int, tick: int, share: float, out: Ints) ->
     n = 0
     serial = 0
     while True:
-        a, b, _c, _d = draw(w, tick, serial, GAP, 0)
+        a, _b, _c, _d = draw(w, tick, serial, GAP, 0)
         serial += 1
         gap = math.floor(exactmath.log(unit(a)) * step)
         if gap >= people - k - 1:
@@ -153,7 +152,7 @@ def phished(w: World, days: Days, d: int, tick: int, share: float, out: Ints) ->
             n += 1
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def rates(w: World, days: Days, d: int, p: Floats) -> None:
     """Probability of each stratum of failure or incident per payment of day d into p float64[6]."""
     p[MAIN] = 1.0
@@ -166,7 +165,7 @@ def rates(w: World, days: Days, d: int, p: Floats) -> None:
     p[FIRST] = 0.0
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def fill_counts(w: World, days: Days, day0: int, tick: int, counts: Ints, scratch: Ints, p: Floats) -> float:
     """Events of each stratum in a tick into counts int64[6]; returns the share of the day before the tick."""
     start = tick * w.tick_ms
@@ -181,7 +180,7 @@ def fill_counts(w: World, days: Days, day0: int, tick: int, counts: Ints, scratc
     rates(w, days, d, p)
     counts[PHISHING] = phished(w, days, d, tick, share, scratch)
     firsts = days.first_at[d + 1] - days.first_at[d]
-    counts[FIRST] = int(math.floor(firsts * elapsed(w.profile, inside + w.tick_ms))) - int(math.floor(firsts * before))
+    counts[FIRST] = math.floor(firsts * elapsed(w.profile, inside + w.tick_ms)) - math.floor(firsts * before)
     a, b, c, e = draw(w, tick, 0, COUNT, 0)
     fates = (counts[PHISHING] + firsts * share) * w.person_weight
     counts[MAIN] = poisson(max(0.0, part * share * p[MAIN] - fates) / w.weight, a)
@@ -209,9 +208,14 @@ def _make_count(stamp: str) -> Any:
 count_ticks = entry(_make_count)
 
 
-@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
-def payer_of(w: World, days: Days, d: int, segment: int, scans: bool, tick: int, index: int, bits: int) -> tuple[int, int]:
-    """A person of the segment and shard, who scans QR codes if `scans`: (person, bank draw). 64 tries, then whoever came last."""
+@inlined
+def payer_of(
+    w: World, days: Days, d: int, segment: int, scans: bool, tick: int, index: int, bits: int
+) -> tuple[int, int]:
+    """A person of the segment and shard and the draw of their bank; one who scans QR codes if `scans`.
+
+    After 64 tries it is whoever came last.
+    """
     k0, k1 = w.ranges[segment], w.ranges[segment + 1]
     limit = days.adoption[d, segment] * 4294967296.0
     block = 2
@@ -228,7 +232,7 @@ def payer_of(w: World, days: Days, d: int, segment: int, scans: bool, tick: int,
         block += 1
 
 
-@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def payee_of(w: World, scene: int, payer: int, bits: int) -> tuple[int, int]:
     """Payee id and bank: another person for a transfer, else a merchant of the scene, the larger ones more often."""
     if scene == TRANSFER_SCENE:
@@ -237,11 +241,11 @@ def payee_of(w: World, scene: int, payer: int, bits: int) -> tuple[int, int]:
             payee = (payee + 1) % w.bounds[4]
         return payee, int(w.bank_lut[traits(w.seed, payee)[0] >> 20])
     u = bits / 4294967296.0
-    payee = MERCHANT_BASE + (scene << 36) + int(math.floor(w.merchants[scene] * (u * u)))
+    payee = MERCHANT_BASE + (scene << 36) + math.floor(w.merchants[scene] * (u * u))
     return payee, merchant_bank(w.seed, payee, w.bank_lut)
 
 
-@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def route_of(w: World, network: int, payer_bank: int, payee_bank: int) -> int:
     """The route a payment of this source takes."""
     if w.channel == BANK:
@@ -251,22 +255,20 @@ def route_of(w: World, network: int, payer_bank: int, payee_bank: int) -> int:
     return NETWORK if network == 1 else DIRECT
 
 
-@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def response_ms(w: World, bank: int, route: int, through: int, late: bool, bits: int) -> int:
     """Response time in ms: log-normal below the timeout, or above it if `late`."""
     u = (bits + 0.5) / 4294967296.0
     tail = w.tail[bank, route, through]
-    if late:
-        z = -exactmath.normal_quantile(max(tail * u, 1e-300))
-    else:
-        z = normal(w.normal_knots, u * (1.0 - tail))
-    ms = int(math.floor(exactmath.exp(w.mu[bank, route, through] + w.sigma[bank] * z) + 0.5))
+    z = -exactmath.normal_quantile(max(tail * u, 1e-300)) if late else normal(w.normal_knots, u * (1.0 - tail))
+    ms = math.floor(exactmath.exp(w.mu[bank, route, through] + w.sigma[bank] * z) + 0.5)
     return max(w.timeout_ms, ms) if late else min(max(1, ms), w.timeout_ms - 1)
 
 
-@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def carry(
-    w: World, days: Days, d: int, tick: int, index: int, stratum: int, payer: int, b: Any, e: Any, f: Any, c: Columns, n: int
+    w: World, days: Days, d: int, tick: int, index: int, stratum: int, payer: int,
+    b: Any, e: Any, f: Any, c: Columns, n: int,
 ) -> None:  # fmt: skip
     """Decide everything about event `n` but its time: who pays whom, how much, by which route, and how it ends."""
     cell = c.scene[n]  # the cell was put here by the caller
@@ -282,7 +284,7 @@ def carry(
     payer_bank = int(w.bank_lut[bank_draw >> 20])
     payee, payee_bank = payee_of(w, scene, payer, high(f))
     route = route_of(w, days.network[d], payer_bank, payee_bank)
-    g, h, _i, _j = draw(w, tick, index, EVENT, 1)
+    g, _h, _i, _j = draw(w, tick, index, EVENT, 1)
     through = 1 if high(g) < w.middleware[payer_bank] * 4294967296.0 else 0
     c.payer_id[n] = payer
     c.payee_id[n] = payee
@@ -294,7 +296,9 @@ def carry(
     c.amount_fen[n] = max(1, (w.amount_fen[segment, scene] * interpolate(w.amount_knots, high(e))) >> 20)
     c.route[n] = route
     c.middleware[n] = through == 1
-    c.latency_ms[n] = 0 if stratum == OVERFLOW else response_ms(w, payer_bank, route, through, stratum == TIMEOUT, low(e))
+    c.latency_ms[n] = (
+        0 if stratum == OVERFLOW else response_ms(w, payer_bank, route, through, stratum == TIMEOUT, low(e))
+    )
     score = low(g) / 4294967296.0
     c.flagged[n] = score < (days.recall[d] if stratum == PHISHING else (0.0 if stratum == INCIDENT else days.alarm[d]))
     c.fraud[n] = PHISHED if stratum == PHISHING else (BANK_INCIDENT if stratum == INCIDENT else NO_FRAUD)
@@ -307,13 +311,13 @@ def carry(
         c.outcome[n] = BLOCKED
 
 
-@njit(_nrt=False, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+@inlined
 def tail_of(w: World, c: Columns, n: int) -> float:
     """Probability that the payment of row n had timed out."""
     return float(w.tail[c.payer_bank[n], c.route[n], 1 if c.middleware[n] else 0])
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def fill_tick(
     w: World, days: Days, d: int, tick: int, before: float, counts: Ints, p: Floats, struck: Ints,
     threshold: Ints, other: Ints, left: Ints, serial: Ints, c: Columns, n: int, seq: int,
@@ -327,7 +331,7 @@ def fill_tick(
     for k in range(6):
         left[k] = counts[k]
         serial[k] = 0
-    firsts = int(math.floor((days.first_at[d + 1] - days.first_at[d]) * before)) + days.first_at[d]
+    firsts = math.floor((days.first_at[d + 1] - days.first_at[d]) * before) + days.first_at[d]
     quarter = inside // QUARTER_MS
     last = tick * w.tick_ms + w.tick_ms - 1
     day_start = tick * w.tick_ms - inside
@@ -349,7 +353,7 @@ def fill_tick(
             place -= left[stratum]
             stratum += 1
         left[stratum] -= 1
-        payer = np.int64(-1)
+        payer = -1
         if stratum == PHISHING:
             payer = struck[serial[PHISHING]]
         elif stratum == FIRST:
@@ -368,7 +372,7 @@ def fill_tick(
             index = i + total * (retry + 1)  # one that no event of the tick has
             a, b, e, f = draw(w, tick, index, EVENT, 0)
             c.scene[row] = pick(threshold, other, high(b))
-        fate = stratum == PHISHING or stratum == FIRST
+        fate = stratum >= PHISHING
         c.weight[row] = w.person_weight if fate else (w.weight if stratum == MAIN else stratum_weight(w, p[stratum]))
         c.seq[row] = seq + i
         amount += c.amount_fen[row]
@@ -377,7 +381,16 @@ def fill_tick(
 
 def _make_fill(stamp: str) -> Any:
     def fill(
-        w: World, days: Days, day0: int, first_tick: int, seq: int, most: int, c: Columns, events: Ints, tick_seq: Ints, amounts: Ints
+        w: World,
+        days: Days,
+        day0: int,
+        first_tick: int,
+        seq: int,
+        most: int,
+        c: Columns,
+        events: Ints,
+        tick_seq: Ints,
+        amounts: Ints,
     ) -> None:
         stamp  # noqa: B018  (keys the cache)
         counts = np.zeros(6, np.int64)
@@ -396,7 +409,9 @@ def _make_fill(stamp: str) -> Any:
             if d != known:
                 build_alias(days.volume[d], threshold, other)
                 known = d
-            amounts[i] = fill_tick(w, days, d, tick, before, counts, p, struck, threshold, other, left, serial, c, n, seq)
+            amounts[i] = fill_tick(
+                w, days, d, tick, before, counts, p, struck, threshold, other, left, serial, c, n, seq
+            )
             n += events[i]
             seq += events[i]
             tick_seq[i] = seq

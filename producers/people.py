@@ -1,7 +1,7 @@
 """The people: persons 0..population-1, each a function of (seed, person id).
 
-Segments are ranges of ids, so that a payer of a segment is drawn without a search. Bank, bureau record, QR adoption and tastes come
-from the person's own block of random words.
+Segments are ranges of ids, so that a payer of a segment is drawn without a search. Bank, bureau record, QR adoption
+and tastes come from the person's own block of random words.
 """
 
 from __future__ import annotations
@@ -10,11 +10,10 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from producers import exactmath
-from producers.native import entry
+from producers.native import entry, leaf
 from producers.philox import seed_word, stream, words
 from producers.sampling import high, low
 from topologies.economy import SEGMENTS
@@ -28,21 +27,21 @@ MERCHANT_STREAM = np.uint64(stream("merchant"))
 _ZERO = np.uint64(0)
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def traits(seed: np.uint64, person: int) -> tuple[int, int, int, int]:
     """32-bit draws of a person: bank, bureau record, rank in QR adoption within the segment, taste."""
     a, b, _c, _d = words(seed, PERSON_STREAM, np.uint64(person), _ZERO, _ZERO, _ZERO)
     return high(a), low(a), high(b), low(b)
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def merchant_bank(seed: np.uint64, payee: int, lut: NDArray[np.int16]) -> int:
     """Bank code of a merchant's account."""
     a, _b, _c, _d = words(seed, MERCHANT_STREAM, np.uint64(payee), _ZERO, _ZERO, _ZERO)
     return int(lut[high(a) >> 20])
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def segment_of(bounds: NDArray[np.int64], person: int) -> int:
     """Segment code of a person; bounds int64[5] are the first ids of the segments and the population."""
     s = 0
@@ -94,7 +93,7 @@ class People:
         self._figures = [economy.segments[s] for s in SEGMENTS]
 
     def adoption(self, days: NDArray[np.int64]) -> NDArray[np.float64]:
-        """float64[days, 4]: share of each segment that has adopted QR payment by the epoch day; logistic, never falling."""
+        """float64[days, 4]: share of each segment that has adopted QR payment by the epoch day (logistic)."""
         epoch = date(1970, 1, 1)
         out = np.empty((len(days), len(SEGMENTS)), np.float64)
         for s, figures in enumerate(self._figures):

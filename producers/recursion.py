@@ -1,7 +1,8 @@
 """The recursion by day: state[d + 1] = f(state[d], policies[d]), as one sequential compiled loop.
 
 Channel choice is a logit (McFadden 1974) for each scene and segment over ALIPAY, WECHAT_PAY, UNIONPAY and BANK:
-utility = taste + convenience + network * last month's share in the scene - friction * seconds * pace - risk - failures - latency.
+utility = taste + convenience + network * last month's share in the scene - friction * seconds * pace - risk -
+failures - latency.
 """
 
 from __future__ import annotations
@@ -9,11 +10,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from producers import exactmath
-from producers.native import entry
+from producers.native import compiled, entry
 
 Floats = NDArray[np.float64]
 SEGMENTS, SCENES, CHANNELS, INSTRUMENTS = 4, 6, 4, 4
@@ -96,7 +96,7 @@ def outputs(days: int) -> Outputs:
     )
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def softmax(utility: Floats, probability: Floats) -> None:
     """Choice probabilities of float64[4] utilities."""
     top = utility[0]
@@ -110,7 +110,7 @@ def softmax(utility: Floats, probability: Floats) -> None:
         probability[c] /= total
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def choose(
     p: Params, d: int, inputs: Inputs, last: Floats, convenience: Floats, risk: Floats, failing: Floats, out: Outputs
 ) -> None:
@@ -151,7 +151,7 @@ def choose(
                 out.share[d, scene, c] += p.segment_weight[segment] * (scans * chosen[c] + (1.0 - scans) * fallback[c])
                 out.amount[d, c] += (able + unable) * p.amount[segment, scene]
                 v = out.volume[d, c]
-                if c == ALIPAY or c == WECHAT_PAY:
+                if c <= WECHAT_PAY:
                     v[cell + QR] = able * (1.0 - p.online[scene])
                     v[cell + ONLINE] = able * p.online[scene] + unable
                     v[cell + NFC] = 0.0
@@ -165,7 +165,7 @@ def choose(
                     v[cell + USB_KEY] = both * key
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def totals(volume: Floats, scans: Floats, all_of: Floats) -> None:
     """QR and all payments of a day by channel, from float64[4, 96]."""
     for c in range(CHANNELS):
@@ -177,7 +177,7 @@ def totals(volume: Floats, scans: Floats, all_of: Floats) -> None:
                 scans[c] += volume[c, cell]
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def settle(p: Params, d: int, inputs: Inputs, out: Outputs, risk: Floats, failing: Floats) -> None:
     """Incidents, detection and overflow of day d; moves the memory of risk and failures [4]."""
     scans = np.empty(4)
@@ -198,7 +198,7 @@ def settle(p: Params, d: int, inputs: Inputs, out: Outputs, risk: Floats, failin
     for c in range(CHANNELS):
         out.scan_share[d, c] = scans[c] / scanned if scanned > 0.0 else 0.0
         rate = out.incident[d] if c == BANK else (stolen * scans[c] / all_of[c] if all_of[c] > 0.0 else 0.0)
-        fails = out.overflow[d] if c == ALIPAY or c == WECHAT_PAY else 0.0
+        fails = out.overflow[d] if c <= WECHAT_PAY else 0.0
         risk[c] = p.memory * risk[c] + (1.0 - p.memory) * rate * 10000.0
         failing[c] = p.memory * failing[c] + (1.0 - p.memory) * fails
 

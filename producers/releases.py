@@ -1,4 +1,4 @@
-"""When platforms ship and banks decide: the cycles of products, as dated events that both the recursion and `operations` read."""
+"""When platforms ship and banks decide: dated steps that both the recursion and `operations` read."""
 
 from __future__ import annotations
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from producers import exactmath
+from producers.native import compiled, leaf
 
 HALF = np.uint64(32)
 LOW = np.uint64(0xFFFFFFFF)
@@ -17,27 +17,29 @@ QUARTER_MS = 900_000
 QUARTERS = 96
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def high(word: np.uint64) -> int:
     """Upper 32 bits of a word, as int64."""
     return np.int64(word >> HALF)  # type: ignore[return-value]
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def low(word: np.uint64) -> int:
     """Lower 32 bits of a word, as int64."""
     return np.int64(word & LOW)  # type: ignore[return-value]
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def unit(word: np.uint64) -> float:
     """Uniform in (0, 1), 52 bits and never an end."""
-    return (np.int64(word >> np.uint64(12)) + 0.5) / 4503599627370496.0  # type: ignore[no-any-return]
+    return (np.int64(word >> np.uint64(12)) + 0.5) / 4503599627370496.0
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def poisson(mean: float, word: np.uint64) -> int:
-    """A Poisson count from one word: by inversion below a mean of 30, else rounded Cornish-Fisher (skewness error below 1%)."""
+    """A Poisson count from one word: by inversion below a mean of 30, else rounded Cornish-Fisher (skewness error below
+    1%).
+    """
     if mean <= 0.0:
         return 0
     u = unit(word)
@@ -51,12 +53,14 @@ def poisson(mean: float, word: np.uint64) -> int:
             total += term
         return n
     z = exactmath.normal_quantile(u)
-    return max(0, int(math.floor(mean + math.sqrt(mean) * z + (z * z - 1.0) / 6.0 + 0.5)))
+    return max(0, math.floor(mean + math.sqrt(mean) * z + (z * z - 1.0) / 6.0 + 0.5))
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@compiled
 def build_alias(weights: NDArray[np.float64], threshold: NDArray[np.int64], other: NDArray[np.int64]) -> float:
-    """Walker's alias table of up to 128 weights in 128 slots; thresholds in units of 2**-25. Returns the sum of the weights."""
+    """Walker's alias table of up to 128 weights in 128 slots; thresholds in units of 2**-25. Returns the sum of the
+    weights.
+    """
     n = weights.shape[0]
     total = 0.0
     for i in range(n):
@@ -81,7 +85,7 @@ def build_alias(weights: NDArray[np.float64], threshold: NDArray[np.int64], othe
         ns -= 1
         s = small[ns]
         g = large[nl - 1]
-        threshold[s] = int(math.floor(scaled[s] * 33554432.0))
+        threshold[s] = math.floor(scaled[s] * 33554432.0)
         other[s] = g
         scaled[g] -= 1.0 - scaled[s]
         if scaled[g] < 1.0:
@@ -101,7 +105,7 @@ def build_alias(weights: NDArray[np.float64], threshold: NDArray[np.int64], othe
     return total
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def pick(threshold: NDArray[np.int64], other: NDArray[np.int64], bits: int) -> int:
     """A cell from 32 random bits."""
     slot = bits >> 25
@@ -110,7 +114,7 @@ def pick(threshold: NDArray[np.int64], other: NDArray[np.int64], bits: int) -> i
     return int(other[slot])
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def interpolate(knots: NDArray[np.int64], bits: int) -> int:
     """Value at the quantile `bits` / 2**32 of an int64[4097] table, linear between knots."""
     cell = bits >> 20
@@ -118,20 +122,22 @@ def interpolate(knots: NDArray[np.int64], bits: int) -> int:
     return int(a + (((knots[cell + 1] - a) * (bits & 0xFFFFF)) >> 20))
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def normal(knots: NDArray[np.float64], u: float) -> float:
     """Standard normal quantile at u in (0, 1): table inside, exact in the outermost cells."""
     x = u * 4096.0
-    cell = int(math.floor(x))
+    cell = math.floor(x)
     if cell < 4 or cell >= 4092:
         return float(exactmath.normal_quantile(u))
     return float(knots[cell] + (knots[cell + 1] - knots[cell]) * (x - cell))
 
 
-@njit(_nrt=False, error_model="numpy")  # type: ignore[untyped-decorator]
+@leaf
 def elapsed(profile: NDArray[np.float64], ms: int) -> float:
     """Share of the day's payments before `ms` of the day; profile float64[97] is cumulative by quarter hour."""
     quarter = ms // QUARTER_MS
     if quarter >= QUARTERS:
         return 1.0
-    return float(profile[quarter] + (profile[quarter + 1] - profile[quarter]) * ((ms - quarter * QUARTER_MS) / QUARTER_MS))
+    return float(
+        profile[quarter] + (profile[quarter + 1] - profile[quarter]) * ((ms - quarter * QUARTER_MS) / QUARTER_MS)
+    )

@@ -20,7 +20,9 @@ EPOCH = date(1970, 1, 1)
 
 def path(knots: dict[date, float], days: int, first: date, logarithmic: bool) -> NDArray[np.float64]:
     """float64[days]: (log-)linear interpolation between dated figures, level outside them."""
-    points = sorted(((day - first).days, float(exactmath.log(value)) if logarithmic else value) for day, value in knots.items())
+    points = sorted(
+        ((day - first).days, float(exactmath.log(value)) if logarithmic else value) for day, value in knots.items()
+    )
     out = np.empty(days, np.float64)
     k = 0
     for d in range(days):
@@ -42,7 +44,9 @@ def scene_factor(figures: CalendarFigures, day: date) -> list[float]:
         if 0 <= since < figures.festival_days:
             left = 1 - since / figures.festival_days
             for s, scene in enumerate(SCENES):
-                factor[s] *= 1 + (figures.festival_transfer - 1) * left if scene == "TRANSFER" else figures.festival_other
+                factor[s] *= (
+                    1 + (figures.festival_transfer - 1) * left if scene == "TRANSFER" else figures.festival_other
+                )
     if f"{day:%m-%d}" in figures.shopping_days:
         factor[SCENES.index("SHOPPING")] *= figures.shopping_factor
     return factor
@@ -69,7 +73,7 @@ def scene_share(economy: Economy) -> list[float]:
 
 
 def day_profile(figures: CalendarFigures) -> NDArray[np.float64]:
-    """float64[97]: cumulative share of a day's payments by quarter hour, the hours' weights joined by straight lines."""
+    """float64[97]: cumulative share of a day's payments by quarter hour; straight lines join the hours."""
     hours = figures.hours
     weights = []
     for quarter in range(QUARTERS):

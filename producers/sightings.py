@@ -1,8 +1,8 @@
 """The first QR payment of each calendar year of each person who scans QR codes, told once with the person's weight.
 
-Thinned payments would miss people; these make the distinct users of a year exact. A person who adopts in the year is first seen on
-the day of adoption, others some days into the year (geometric, mean ten days). One source tells it, drawn by its share of QR payments
-on that day from the person's taste.
+Thinned payments would miss people; these make the distinct users of a year exact. A person who adopts in the year is
+first seen on the day of adoption, others some days into the year (geometric, mean ten days). One source tells it,
+drawn by its share of QR payments on that day from the person's taste.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Sightings:
         if not self._told:
             return np.zeros(d1 - d0 + 1, np.int64), np.empty(0, np.int64)
         first = self._economy.first
-        years = range(date.fromordinal(first.toordinal() + d0).year, date.fromordinal(first.toordinal() + d1 - 1).year + 1)
+        years = range(
+            date.fromordinal(first.toordinal() + d0).year, date.fromordinal(first.toordinal() + d1 - 1).year + 1
+        )
         found = [self._of_year(shard, year) for year in years]
         days = np.concatenate([f[0] for f in found])
         persons = np.concatenate([f[1] for f in found])
@@ -58,7 +60,9 @@ class Sightings:
         taste = np.floor(traits["taste"] * 4294967296.0).astype(np.int64)
         for segment in range(4):
             mine = traits["segment"] == segment
-            adopted = np.searchsorted(economy.inputs.adoption[start:stop, segment], traits["adoption_rank"][mine], side="right")
+            adopted = np.searchsorted(
+                economy.inputs.adoption[start:stop, segment], traits["adoption_rank"][mine], side="right"
+            )
             wait = np.minimum(self._wait[taste[mine] & 4095], stop - start - 1)
             # adopted 0: before the year; == length: not within it
             day[mine] = np.where(adopted == 0, wait, np.where(adopted < stop - start, adopted, -1))

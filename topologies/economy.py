@@ -6,18 +6,19 @@ Amounts are yuan here, because people read and edit them; everything downstream 
 from __future__ import annotations
 
 from datetime import date
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-
-SEGMENTS = ("YOUNG", "MASS", "SMALL_BUSINESS", "WEALTHY")
-SCENES = ("DINING", "TRANSPORT", "SHOPPING", "UTILITIES", "TRANSFER", "TRAVEL")
-CHANNELS = ("ALIPAY", "WECHAT_PAY", "UNIONPAY", "BANK")
-INSTRUMENTS = ("QR", "ONLINE", "NFC", "USB_KEY")
 
 SegmentName = Literal["YOUNG", "MASS", "SMALL_BUSINESS", "WEALTHY"]
 SceneName = Literal["DINING", "TRANSPORT", "SHOPPING", "UTILITIES", "TRANSFER", "TRAVEL"]
 ChannelName = Literal["ALIPAY", "WECHAT_PAY", "UNIONPAY", "BANK"]
+InstrumentName = Literal["QR", "ONLINE", "NFC", "USB_KEY"]
+RouteName = Literal["DIRECT", "NETWORK", "BANKCARD", "ON_US"]
+SEGMENTS: tuple[SegmentName, ...] = get_args(SegmentName)
+SCENES: tuple[SceneName, ...] = get_args(SceneName)
+CHANNELS: tuple[ChannelName, ...] = get_args(ChannelName)
+INSTRUMENTS: tuple[InstrumentName, ...] = get_args(InstrumentName)
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -44,7 +45,9 @@ class SceneFigures(_Figures):
     amount_yuan: Positive = Field(description="Mean amount of the segment with factor 1.")
     pace: float = Field(ge=0, description="How dear a second at the till is, 1 at a metro gate.")
     frequent: bool
-    online: Fraction = Field(description="Share of a platform's payments made in its app or online instead of by QR code.")
+    online: Fraction = Field(
+        description="Share of a platform's payments made in its app or online instead of by QR code."
+    )
     merchants_per_thousand: Positive = Field(description="Merchants per thousand adults.")
 
 
@@ -56,7 +59,7 @@ class ChannelFigures(_Figures):
     seconds: Positive = Field(description="From pocket to paid.")
     device_seconds: float = Field(ge=0, default=0, description="Further seconds for a physical device and an SMS code.")
     release_gain: float = Field(ge=0, description="Convenience a release adds.")
-    instruments: dict[Literal["QR", "ONLINE", "NFC", "USB_KEY"], Fraction] = Field(
+    instruments: dict[InstrumentName, Fraction] = Field(
         description="Mix of instruments where the scene's own QR/online split does not say it."
     )
 
@@ -78,7 +81,9 @@ class ChoiceFigures(_Figures):
 class VolumeFigures(_Figures):
     """How much is paid."""
 
-    payments_billion_a_day: dict[date, Positive] = Field(description="Mean over all channels, log-linear between the dates.")
+    payments_billion_a_day: dict[date, Positive] = Field(
+        description="Mean over all channels, log-linear between the dates."
+    )
     scale: Positive = Field(description="Scales the payments, so that third-party amount meets its figure in 2022.")
     amount_sigma: Positive = Field(description="Log-normal spread of amounts inside a scene.")
 
@@ -99,7 +104,7 @@ class CalendarFigures(_Figures):
 class RouteFigures(_Figures):
     """Response time of the routes; the network's capacity is a lever."""
 
-    latency: dict[Literal["DIRECT", "NETWORK", "BANKCARD", "ON_US"], Positive] = Field(description="Factor on the bank's own.")
+    latency: dict[RouteName, Positive] = Field(description="Factor on the bank's own.")
     middleware: Positive = Field(description="Factor of protocol conversion to a legacy core.")
     middleware_share: Fraction = Field(description="Of the calls to a legacy core.")
     timeout_ms: Positive
@@ -116,7 +121,9 @@ class FraudFigures(_Figures):
     phishing_scale: Positive
     incident_rate: Fraction = Field(description="Per bank payment with the device; it gets through.")
     incident_without_device: Positive = Field(description="Factor when the device step is dropped.")
-    separation: Positive = Field(description="Distance of the fraud score's mean from an honest one's, in its deviations.")
+    separation: Positive = Field(
+        description="Distance of the fraud score's mean from an honest one's, in its deviations."
+    )
     threshold: float = Field(description="Score above which a payment is flagged.")
     federated_gain: float = Field(ge=0, description="Added to the separation by federated learning.")
 
