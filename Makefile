@@ -1,60 +1,65 @@
-# make help lists these; every target does the set-up it needs.
+# jinliu: `make help` lists the recipes. Everything lives in .venv and in the user's cache; no Docker and no Java are needed.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help run test check lint bench setup lock clean
+
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-PIP := $(BIN)/python -m pip --disable-pip-version-check -q
-STAMP := $(VENV)/.runtime
-DEV := $(VENV)/.dev
-READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+ROOMS := topologies schemas producers streams jinliu
+ARGS ?=
+CACHE := $(or $(JINLIU_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/jinliu)
 
-.PHONY: help run test lint check bench setup compose lock clean
-.DEFAULT_GOAL := help
+# What the embedded Kafka is made of: gone from the cache (or changed in the lock), it is fetched again.
+KAFKA := $(CACHE)/kafka-ready
+INSTALLED := $(VENV)/installed
+DEVELOPER := $(VENV)/installed-dev
 
-help: ## what there is
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 10
+help: ## Say what the recipes do.
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-run: $(READY) ## set up and run the whole stack; make run ARGS='--once --seed 7' passes options to `jinliu up`
+run: $(KAFKA) ## Set up what is missing, then `jinliu up`: make run ARGS='--seed 7 --once'.
 	@$(BIN)/jinliu up $(ARGS)
 
-test: $(DEV) $(READY) ## set up and run the tests; make test ARGS='tests/unit -k windows' narrows them
-	$(BIN)/python -m pytest $(ARGS)
+test: $(DEVELOPER) $(KAFKA) ## All tests; those on containers are skipped where there is no Docker: make test ARGS='-k windows'.
+	@$(BIN)/python -m pytest $(ARGS)
 
-lint: $(DEV) ## style, types, import direction
-	$(BIN)/ruff check .
-	$(BIN)/mypy
-	$(BIN)/lint-imports
+check: $(DEVELOPER) $(KAFKA) lint ## What CI checks: style, types, import direction, all tests with coverage.
+	@$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)
 
-check: lint ## what CI runs: lint, then the tests with branch coverage
-	@$(MAKE) --no-print-directory test ARGS='--cov --cov-report=term:skip-covered $(ARGS)'
+lint: $(DEVELOPER) ## Style, types and import direction only.
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 
-bench: $(READY) ## measure; make bench ARGS='fold emit --json' narrows it
+bench: $(KAFKA) ## Measure CPU per event and events per second: make bench ARGS='fold emit'.
 	@$(BIN)/jinliu bench $(ARGS)
 
-setup: $(READY) ## only the set-up
+setup: $(KAFKA) ## Only the set-up: .venv from the hashed lock, the embedded Kafka, compiled kernels.
 
-compose: ## the full stack in containers
-	docker compose up --build --wait
+lock: ## Renew the lock files from pyproject.toml.
+	@scripts/lock
 
-lock: $(DEV) ## renew the lock files from pyproject.toml
-	$(PIP) install pip-tools
-	$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --strip-extras --allow-unsafe -o requirements.lock pyproject.toml
-	$(BIN)/pip-compile -q --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate --no-header --strip-extras --allow-unsafe --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+clean: ## Drop .venv and what the tools keep here (not the user's cache, not .jinliu).
+	@rm -rf $(VENV) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache .coverage
 
-clean: ## remove the environment and the default data directory
-	rm -rf $(VENV) .jinliu
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo 'jinliu needs Python 3.11 or later; $(PYTHON) is '"$$($(PYTHON) --version 2>&1)"': make PYTHON=/path/to/python3.11' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo 'no virtual environment: on Debian and Ubuntu, apt install python3-venv' >&2; rm -rf $(VENV); exit 1; }
 
-$(STAMP): requirements.lock pyproject.toml
-	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(v < (3, 11) and f"jinliu needs Python 3.11 or newer, this is {v.major}.{v.minor}: make PYTHON=python3.12 ...")'
-	@echo "setting up $(VENV) (once; about a minute)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install --require-hashes --no-deps -r requirements.lock
-	@$(PIP) install --no-deps --no-build-isolation -e . 2>/dev/null || $(PIP) install --no-deps -e .
+$(INSTALLED): requirements.lock pyproject.toml | $(BIN)/python
+	@echo 'installing the locked packages into $(VENV)'
+	@$(PIP) install --require-hashes -r requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
 
-$(DEV): $(STAMP) requirements-dev.lock
-	@$(PIP) install --require-hashes --no-deps -r requirements-dev.lock
+$(DEVELOPER): requirements-dev.lock $(INSTALLED)
+	@echo 'installing the tools for tests and checks'
+	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
 
-$(READY): $(STAMP) jinliu/kafka-jars.lock
+$(KAFKA): jinliu/kafka-jars.lock $(INSTALLED)
 	@$(BIN)/jinliu setup
 	@touch $@
