@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from confluent_kafka import KafkaException, TopicPartition
-from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 from jinliu import jars
 from schemas.errors import JinliuError
 

@@ -52,7 +52,8 @@ def locked() -> list[Jar]:
     for line in LOCK.read_text().splitlines():
         if line.strip() and not line.startswith("#"):
             _, coordinate, digest, size = line.split()
-            jars.append(Jar(*coordinate.split(":"), digest, int(size)))
+            group, artifact, version = coordinate.split(":")
+            jars.append(Jar(group, artifact, version, digest, int(size)))
     return jars
 
 

@@ -52,5 +52,5 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
     options = [each for each in mine if each.default is not inspect.Parameter.empty]
     run.__signature__ = inspect.Signature([*arguments, *added, *options])  # type: ignore[attr-defined]
     run.__annotations__ = {each.name: each.annotation for each in [*arguments, *added, *options]}
-    del run.__wrapped__  # type: ignore[attr-defined]
+    del run.__wrapped__
     return run
