@@ -1,0 +1,176 @@
+"""Play a fault schedule against a real stack and prove what comes out.
+
+``python -m tests.faults.play --count 20 --seed 1`` plays twenty schedules and prints a line each; exit code 1 if one does not verify.
+"""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import topologies
+from jinliu import broker as embedded
+from jinliu.lag import Lag
+from jinliu.oracle import verify
+from producers.errors import ProducerError
+from producers.logs import TopicReader
+from producers.options import RUNS
+from schemas import catalog
+from tests.faults.schedules import Fault, Schedule, Strike, draw
+from tests.faults.stack import Stack
+from tests.waiting import wait_until
+
+FIRST, LAST = "2022-01-01", "2022-04-30"
+DAYS = 120
+DAYS_A_SECOND = 8
+"""Slow enough that a fault of some seconds strikes in mid-run, fast enough that a schedule takes less than a minute."""
+
+SESSION_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What a schedule came to: rows compared with the oracle, rows that differ, shards that found themselves fenced, seconds."""
+
+    schedule: Schedule
+    compared: int
+    differences: list[object]
+    fenced: int
+    wall_s: float
+
+
+def play(schedule: Schedule, home: Path) -> Played:
+    """Run the span under the schedule's faults to its end, then verify.
+
+    Raises AssertionError, naming the schedule, when the stack does not come to its end.
+    """
+    began = time.monotonic()
+    speed = str(86_400 * DAYS_A_SECOND)
+    options = ["--seed", str(schedule.seed), "--from", FIRST, "--to", LAST, "--topology", "china"]
+    stack = Stack(home, embedded.free_port(), options, clock=["--speed", speed])
+    try:
+        for name in ("broker", "clock", "sources", "worker-1", "worker-2"):
+            stack.start(name)
+        for strike in schedule.strikes:
+            _reach(stack, strike.at, schedule)
+            _strike(stack, strike)
+        _finish(stack, schedule)
+        verdict = verify(stack.address, "", topologies.load("china")).as_dict()
+        fenced = sum(stack.log(name).read_text().count("fenced") for name in ("worker-1", "worker-2"))
+        return Played(schedule, verdict["compared"], verdict["differences"], fenced, time.monotonic() - began)
+    finally:
+        stack.stop()
+
+
+def _told(stack: Stack) -> float:
+    """Share of the span that every source has told; 0 while the broker is away or nothing is told."""
+    if not embedded.answers(stack.address):
+        return 0.0
+    world = topologies.load("china")
+    ends = dict.fromkeys(world.roster("payments"), 0)
+    start = 1_640_995_200_000  # 2022-01-01
+    try:
+        with TopicReader(stack.address, RUNS, catalog.ids(None), "jinliu-faults") as reader:
+            entries = reader.read_to_end()
+    except ProducerError:
+        return 0.0  # not there yet, or the broker is only coming up
+    for entry in entries:
+        if entry.name == "progress" and entry.value is not None:
+            ends[entry.value["source"]] = max(ends[entry.value["source"]], entry.value["tick_end"] - start)
+    return min(ends.values()) / (DAYS * 86_400_000)
+
+
+def _reach(stack: Stack, share: float, schedule: Schedule) -> None:
+    wait_until(lambda: _told(stack) >= share, f"{share:.0%} of the span to be told ({schedule})")
+
+
+def _strike(stack: Stack, strike: Strike) -> None:
+    away = _Away(strike.pause_s)
+    if strike.fault is Fault.KILL_WORKER:
+        stack.signal("worker-1", signal.SIGKILL)
+        away.wait()
+        stack.start("worker-1")
+    elif strike.fault is Fault.KILL_SOURCES:
+        stack.signal("sources", signal.SIGKILL)
+        away.wait()
+        stack.start("sources")
+    elif strike.fault is Fault.KILL_BROKER:
+        stack.signal("broker", signal.SIGKILL)
+        away.wait()
+        stack.start("broker")
+        for name in ("clock", "sources", "worker-1", "worker-2"):
+            if not stack.running(name):
+                stack.start(name)
+    else:
+        _zombie(stack, away)
+
+
+def _zombie(stack: Stack, away: _Away) -> None:
+    """Stop a worker past its session; its successor takes over; it wakes up, and the successor is killed."""
+    wait_until(lambda: "shards taken over" in stack.log("worker-1").read_text(), "worker-1 to own shards")
+    taken = stack.log("worker-2").read_text().count("shards taken over")
+    stack.signal("worker-1", signal.SIGSTOP)
+    wait_until(
+        lambda: stack.log("worker-2").read_text().count("shards taken over") > taken, "worker-2 to take the shards over", SESSION_S
+    )
+    away.wait()
+    stack.signal("worker-1", signal.SIGCONT)
+    stack.signal("worker-2", signal.SIGKILL)
+    stack.start("worker-2")
+
+
+class _Away:
+    """How long a victim stays away, counted from the strike."""
+
+    def __init__(self, pause_s: float) -> None:
+        self._end = time.monotonic() + pause_s
+
+    def wait(self) -> None:
+        wait_until(lambda: time.monotonic() >= self._end, "the pause to pass")
+
+
+def _finish(stack: Stack, schedule: Schedule) -> None:
+    """Sources closed and everything folded and merged; whoever died of a fault's consequence is started again, as a supervisor would."""
+    world = topologies.load("china")
+
+    def done() -> bool:
+        for name in ("clock", "sources", "worker-1", "worker-2"):
+            if not stack.running(name) and stack.children[name].returncode != 0:
+                stack.start(name)
+        if stack.running("sources") or stack.running("clock"):
+            return False
+        with Lag(stack.address, "", world) as lag:
+            return lag.records() == 0
+
+    wait_until(done, f"the run to end ({schedule})", 180)
+
+
+def main() -> int:
+    """Play schedules and print what they came to."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--count", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=1, help="seed of the first schedule; the next ones follow")
+    options = parser.parse_args()
+    failed = 0
+    for seed in range(options.seed, options.seed + options.count):
+        schedule = draw(seed)
+        with tempfile.TemporaryDirectory() as home:
+            try:
+                played = play(schedule, Path(home))
+            except AssertionError as error:
+                failed += 1
+                print(f"FAILED {schedule}: {error}; replay: python -m tests.faults.play --count 1 --seed {seed}", flush=True)
+                continue
+        failed += bool(played.differences)
+        word = "equal" if not played.differences else f"DIFFERENT: {played.differences[:3]}"
+        print(f"{word}: {played.compared} rows, {played.fenced} fenced, {played.wall_s:.0f} s; {schedule}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

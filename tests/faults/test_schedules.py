@@ -1,0 +1,27 @@
+"""The stack under faults: any four neighbouring seeds strike with every kind of fault; more by `python -m tests.faults.play`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.faults.play import play
+from tests.faults.schedules import Fault, draw
+
+
+@pytest.mark.parametrize("seed", [4, 5, 6, 7])
+def test_whatever_is_killed_the_metrics_are_the_truth(seed: int, tmp_path: Path) -> None:
+    schedule = draw(seed)
+    played = play(schedule, tmp_path)
+    replay = f"{schedule}; replay: python -m tests.faults.play --count 1 --seed {seed}"
+    assert played.differences == [], replay
+    assert played.compared > 1000, replay
+    if any(strike.fault is Fault.ZOMBIE for strike in schedule.strikes):
+        assert played.fenced > 0, f"the log of the stopped worker should tell of the fencing: {replay}"
+
+
+def test_a_schedule_is_a_function_of_its_seed() -> None:
+    assert draw(11) == draw(11)
+    assert {strike.fault for seed in range(4) for strike in draw(seed).strikes[:1]} <= set(Fault)
+    assert {fault for seed in range(40) for strike in draw(seed).strikes for fault in [strike.fault]} == set(Fault)
