@@ -138,7 +138,7 @@ def normal_knots() -> NDArray[np.float64]:
 def lognormal_knots(sigma: float) -> NDArray[np.int64]:
     """int64[4097] in units of 2**-20: quantiles of a log-normal whose mean, linear between knots, is 1.
 
-    """int64[4097] in units of 2**-20: quantiles of a log-normal whose mean, linear between knots, is 1.
+    Divided by the mean of the trapezoids, not by exp(sigma**2 / 2): the sampled mean is exact in spite of cut tails.
     """
     values = [float(exp(sigma * float(z))) for z in normal_knots()]
     inner = [(a + b) / 2 for a, b in pairwise(values)]
