@@ -301,12 +301,15 @@ class Engine:
         return len(records)
 
     async def finish(self) -> None:
-        """Commit what is folded and close the shards; the worker stops."""
+        """Commit what is folded; the worker stops."""
         self._stopping = True
         try:
             await asyncio.wait_for(self._commit_all(), FINISH_TIMEOUT_S)
         except TimeoutError:
             log.warning("last transactions not committed in time; the next owner folds them again")
+
+    async def close(self) -> None:
+        """Let go of all shards and their threads. Comes after the group's offsets, which ask the shards."""
         for tp in list(self.shards):
             self.drop(tp)
         await asyncio.gather(*self._background, return_exceptions=True)

@@ -41,6 +41,8 @@ class Owner(Protocol):
 
     async def finish(self) -> None: ...
 
+    async def close(self) -> None: ...
+
 
 class _Unread(defaultdict[TP, int | None]):
     """Faust's read offsets, forgotten for the engine's topics.
@@ -148,6 +150,7 @@ class Consumer(driver.Consumer):
         """Commit what is folded, then leave the group at once."""
         await self.engine.finish()
         await super().on_stop()
+        await self.engine.close()
 
     @driver.Consumer.task
     async def _commit_transactions(self) -> None:

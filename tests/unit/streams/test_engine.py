@@ -248,6 +248,7 @@ def test_a_fold_that_fails_ends_the_worker_and_commits_nothing(log: Log) -> None
         assert isinstance(engine.failure, FoldError)
         assert "folding p.events/0 failed at offsets 666..700: ArithmeticError: too much" in str(engine.failure)
         await engine.finish()
+        await engine.close()
         assert log.state == {}
 
     running(story())
@@ -341,6 +342,8 @@ def test_folding_goes_on_while_a_transaction_is_in_flight(log: Log) -> None:
         assert engine.committed_offset(HERE) == 10, "the snapshot is of when the transaction began"
         await engine.finish()
         assert log.state[Partition("p.state.events", 0)] == {b"count": b"20 20"}
+        assert engine.committed_offset(HERE) == 20, "the group's offsets are asked for after the last transaction"
+        await engine.close()
         assert log.calls[-2:] == ["close", "shutdown"]
 
     running(story())

@@ -44,6 +44,9 @@ class Owner:
     async def finish(self) -> None:
         self.asked.append("finish")
 
+    async def close(self) -> None:
+        self.asked.append("close")
+
 
 class Bare(Consumer):
     """A consumer without a broker or a thread: only the hooks."""
@@ -111,7 +114,7 @@ def test_the_last_transactions_come_before_leaving(monkeypatch: pytest.MonkeyPat
     consumer = Bare()
     with pytest.raises(StopIteration):
         consumer.on_stop().send(None)
-    assert consumer.engine.asked == ["finish", "stock"]  # type: ignore[attr-defined]
+    assert consumer.engine.asked == ["finish", "stock", "close"]  # type: ignore[attr-defined]
 
 
 def test_a_transport_belongs_to_its_engine() -> None:
