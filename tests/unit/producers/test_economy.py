@@ -1,0 +1,118 @@
+"""The recursion by day: properties of the choice model and what levers do on their date."""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import topologies
+from producers import seasons
+from producers.economy import DAY_MS, Economy
+from producers.levers import LeverError
+from producers.people import People
+from topologies import Topology
+
+CHINA = topologies.load("china")
+BASE = Economy(CHINA, 7)
+
+
+def at(day: date) -> int:
+    return (day - date(1970, 1, 1)).days * DAY_MS
+
+
+def changed(section: str, **figures: Any) -> Topology:
+    """China with some economy figures changed, named `key` or `key__inner`."""
+    data = CHINA.economy.model_dump()
+    for path, value in figures.items():
+        place = data[section]
+        *outer, last = path.split("__")
+        for key in outer:
+            place = place[key]
+        place[last] = value
+    return CHINA.model_copy(update={"economy": type(CHINA.economy).model_validate(data)})
+
+
+@settings(max_examples=25, deadline=None)
+@given(day=st.integers(0, 2556))
+def test_shares_sum_to_one_and_volume_meets_demand(day: int) -> None:
+    state = BASE.day(day)
+    assert state.share.sum(axis=1) == pytest.approx(np.ones(6), abs=1e-12)
+    assert (state.volume >= 0).all()
+    demanded = seasons.demand(CHINA.economy, day + 1, BASE.first)[day]
+    assert state.volume.sum(axis=(0, 1, 3)) == pytest.approx(demanded, rel=1e-12)
+
+
+@settings(max_examples=8, deadline=None)
+@given(channel=st.sampled_from(["ALIPAY", "WECHAT_PAY", "UNIONPAY", "BANK"]), extra=st.floats(0.5, 20))
+def test_more_friction_means_less_share(channel: str, extra: float) -> None:
+    seconds = CHINA.economy.channels[channel].seconds  # type: ignore[index]
+    slower = Economy(changed("channels", **{f"{channel}__seconds": seconds + extra}), 7)
+    code = ["ALIPAY", "WECHAT_PAY", "UNIONPAY", "BANK"].index(channel)
+    d = BASE.index(at(date(2022, 6, 1)))
+    assert (slower.day(d).share[:, code] < BASE.day(d).share[:, code]).all()
+
+
+def test_network_effect_widens_the_leaders_lead() -> None:
+    d = BASE.index(at(date(2022, 6, 1)))
+    loner = Economy(changed("choice", network=0.0), 7)
+    assert BASE.day(d).share[:, 0].mean() > loner.day(d).share[:, 0].mean()
+
+
+def test_the_same_day_is_the_same_whatever_was_asked_before() -> None:
+    again = Economy(CHINA, 7)
+    again.day(2556)
+    for d in (0, 100, 1600):
+        assert again.day(d).volume.tobytes() == BASE.day(d).volume.tobytes()
+
+
+def test_the_route_switches_on_its_date() -> None:
+    d = BASE.index(at(date(2018, 6, 30)))
+    assert not BASE.day(d - 1).routed
+    assert BASE.day(d).routed
+
+
+def test_a_live_lever_leaves_earlier_days_alone() -> None:
+    d = BASE.index(at(date(2022, 3, 1)))
+    moved = Economy(CHINA, 7, [("device-step", False, at(date(2022, 3, 1)))])
+    assert moved.day(d - 1).volume.tobytes() == BASE.day(d - 1).volume.tobytes()
+    assert moved.day(d + 60).share[:, 3].sum() > BASE.day(d + 60).share[:, 3].sum()
+    amended = Economy(CHINA, 7)
+    amended.amend([("device-step", False, at(date(2022, 3, 1)))])
+    assert amended.day(d + 60).volume.tobytes() == moved.day(d + 60).volume.tobytes()
+
+
+def test_a_lever_moved_within_a_day_holds_from_the_next() -> None:
+    d = BASE.index(at(date(2022, 3, 1)))
+    moved = Economy(CHINA, 7, [("device-step", "false", at(date(2022, 3, 1)) + 1)])
+    assert moved.day(d).device
+    assert not moved.day(d + 1).device
+
+
+def test_unknown_levers_are_ignored_and_wrong_values_refused() -> None:
+    d = BASE.index(at(date(2022, 3, 1)))
+    assert Economy(CHINA, 7, [("joint-loan-cap", 0.3, 0)]).day(d).volume.tobytes() == BASE.day(d).volume.tobytes()
+    with pytest.raises(LeverError, match="route"):
+        Economy(CHINA, 7, [("route", "SIDEWAYS", 0)])
+
+
+def test_federated_learning_raises_recall_and_small_capacity_overflows() -> None:
+    d = BASE.index(at(date(2022, 6, 1)))
+    shared = Economy(CHINA, 7, [("federated", True, at(date(2022, 1, 1)))]).day(d)
+    assert shared.recall / BASE.day(d).recall == pytest.approx(1.27, abs=0.06)
+    assert BASE.day(d).overflow == 0.0
+    assert Economy(CHINA, 7, [("network-capacity", 1, at(date(2022, 1, 1)))]).day(d).overflow > 0.1
+
+
+def test_people_are_functions_of_seed_and_id() -> None:
+    people = People(CHINA, 7)
+    everyone = people.of(np.arange(people.population))
+    some = people.of(np.array([70_000, 3]))
+    for name, column in everyone.items():
+        assert column[[70_000, 3]].tolist() == some[name].tolist()
+    assert everyone["bureau"].mean() == pytest.approx(0.35, abs=0.01)
+    assert everyone["adoption_rank"].mean() == pytest.approx(0.5, abs=0.01)
+    assert np.bincount(everyone["segment"]) / people.population == pytest.approx([0.28, 0.52, 0.12, 0.08], abs=1e-4)
+    assert People(CHINA, 8).of(np.arange(9))["taste"].tolist() != everyone["taste"][:9].tolist()
