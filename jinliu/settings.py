@@ -10,7 +10,7 @@ from typing import Any
 
 import topologies
 from producers.options import Options as SourceOptions
-from pydantic import ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 from schemas.errors import JinliuError
 from streams.options import Options as WorkerOptions
@@ -33,7 +33,7 @@ class Settings(BaseSettings):
 
     topology: str | None = None
     seed: int | None = None
-    from_: str | None = None
+    from_: str | None = Field(default=None, validation_alias="JINLIU_FROM")  # `from` is a keyword
     to: str | None = None
     speed: str | None = None
     data: Path = DEFAULT_DATA

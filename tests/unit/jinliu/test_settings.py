@@ -1,0 +1,125 @@
+"""Options, environment and what a data directory remembers: which wins, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from jinliu.settings import DEFAULT_SEED, Settings, UsageError, settings
+from topologies import TopologyError
+
+
+@pytest.fixture(autouse=True)
+def nothing_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in ("TOPOLOGY", "SEED", "FROM", "FROM_", "TO", "SPEED", "DATA", "BROKER", "PREFIX", "REGISTRY"):
+        monkeypatch.delenv(f"JINLIU_{name}", raising=False)
+    monkeypatch.chdir(tmp_path)
+
+
+def ms(year: int, month: int, day: int, hour: int = 0) -> int:
+    return int(datetime(year, month, day, hour, tzinfo=UTC).timestamp()) * 1000
+
+
+def test_nothing_said_is_the_baseline() -> None:
+    chosen = settings()
+    assert chosen.world.name == "china"
+    assert chosen.chosen_seed == DEFAULT_SEED
+    assert chosen.span_ms == (chosen.world.span.start_ms, chosen.world.span.end_ms)
+    assert chosen.pace is None
+    assert chosen.data == Path(".jinliu")
+
+
+def test_the_last_day_is_inside_and_a_time_is_the_end() -> None:
+    assert settings(from_="2022-01-01", to="2022-01-31").span_ms == (ms(2022, 1, 1), ms(2022, 2, 1))
+    assert settings(from_="2022-01-01", to="2022-01-02T12:00:00").span_ms == (ms(2022, 1, 1), ms(2022, 1, 2, 12))
+
+
+def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JINLIU_SEED", "8")
+    monkeypatch.setenv("JINLIU_TOPOLOGY", "small")
+    assert (settings().chosen_seed, settings().world.name) == (8, "small")
+    assert settings(seed=9).chosen_seed == 9
+
+
+def test_the_span_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JINLIU_FROM", "2019-03-01")
+    monkeypatch.setenv("JINLIU_TO", "2019-03-31")
+    assert settings().span_ms == (ms(2019, 3, 1), ms(2019, 4, 1))
+
+
+def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JINLIU_SEED", "")
+    monkeypatch.setenv("JINLIU_TO", "")
+    assert settings().chosen_seed == DEFAULT_SEED
+
+
+def test_a_data_directory_remembers_its_run(tmp_path: Path) -> None:
+    first = settings(topology="small", seed=11, from_="2018-04-01", to="2018-04-10", data=tmp_path / "run")
+    first.remember()
+    again = settings(data=tmp_path / "run")
+    assert (again.world.name, again.chosen_seed, again.span_ms) == ("small", 11, first.span_ms)
+    assert settings(data=tmp_path / "run", seed=12).chosen_seed == 12
+    assert settings(data=tmp_path / "run", broker="127.0.0.1:9").chosen_seed == DEFAULT_SEED
+    assert again.worker_options("127.0.0.1:9").datadir == tmp_path / "run"
+
+
+def test_a_torn_memory_is_none(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"seed": 1')
+    assert settings(data=tmp_path).chosen_seed == DEFAULT_SEED
+
+
+def test_what_is_remembered_is_plain(tmp_path: Path) -> None:
+    settings(topology="small", data=tmp_path).remember()
+    held = json.loads((tmp_path / "run.json").read_text())
+    assert held["topology"] == "small"
+    assert held["from"].startswith("2018-04-01")
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ({"seed": -1}, "--seed"),
+        ({"seed": "seven"}, "--seed"),
+        ({"broker": "localhost"}, "HOST:PORT"),
+        ({"broker": "localhost:99999"}, "HOST:PORT"),
+        ({"broker": "a:1,b"}, "HOST:PORT"),
+    ],
+)
+def test_values_that_cannot_be(said: dict[str, object], names: str) -> None:
+    with pytest.raises(UsageError, match=names):
+        settings(**said)
+
+
+@pytest.mark.parametrize(
+    ("said", "names"),
+    [
+        ({"from_": "yesterday"}, "--from yesterday"),
+        ({"to": "2022-13-01"}, "--to 2022-13-01"),
+        ({"from_": "2022-01-01T00:00:00+08:00"}, "no zone"),
+        ({"from_": "2022-02-01", "to": "2022-01-01"}, "before --from"),
+        ({"from_": "1999-01-01", "to": "1999-02-01"}, "2018-01-01 to 2024-12-31"),
+        ({"to": "2030-01-01"}, "2018-01-01 to 2024-12-31"),
+    ],
+)
+def test_spans_that_cannot_be(said: dict[str, str], names: str) -> None:
+    with pytest.raises(UsageError, match=names):
+        _ = settings(**said).span_ms
+
+
+@pytest.mark.parametrize("speed", ["0", "-1", "fast", "inf", "nan", ""])
+def test_speeds_that_cannot_be(speed: str) -> None:
+    with pytest.raises(UsageError, match="--speed"):
+        _ = Settings(speed=speed).pace
+
+
+@pytest.mark.parametrize(("speed", "pace"), [("max", None), ("86400", 86400.0), ("0.5", 0.5)])
+def test_speeds(speed: str, pace: float | None) -> None:
+    assert settings(speed=speed).pace == pace
+
+
+def test_an_unknown_world_says_which_there_are() -> None:
+    with pytest.raises(TopologyError, match="china"):
+        _ = settings(topology="atlantis").world
