@@ -3,6 +3,9 @@
 Its state is the partials themselves. A transaction holds rows and, in `state.partials.<metric>`, how far the partials
 are read (`upto`), which windows are open there and the offset their oldest partial lies at: a new owner reads the
 partials again from that offset up to `upto` and goes on.
+
+A metric row's record carries the header `upto`: JSON of topic/shard to the first offset of that shard that is not in
+the row. Whoever measures the delay from an event to the metrics needs it.
 """
 
 from __future__ import annotations
@@ -28,18 +31,22 @@ if TYPE_CHECKING:
     from streams.transaction import Reader
 
 POSITION = b"position"
+UPTO_HEADER = "upto"
 
 Place = tuple[str, int]
 
 
 class _OpenWindow:
-    """What the task itself knows of a window: where its partials begin, which closed, and how fresh they are."""
+    """What the task itself knows of a window: where its partials begin, which closed, how fresh they are, and what
+    they cover.
+    """
 
-    __slots__ = ("closed", "first", "wall_ms")
+    __slots__ = ("closed", "first", "upto", "wall_ms")
 
     def __init__(self, first: int) -> None:
         self.first = first
         self.closed: set[tuple[str, int]] = set()
+        self.upto: dict[str, int] = {}
         self.wall_ms = 0
 
 
@@ -106,6 +113,8 @@ class MergeTask:
         if window is None:
             window = self._open[place] = _OpenWindow(offset)
         window.wall_ms = max(window.wall_ms, partial.wall)
+        shard = f"{partial.topic}/{partial.shard}"
+        window.upto[shard] = max(window.upto.get(shard, 0), partial.upto)
         if partial.status != PROVISIONAL:
             window.closed.add((partial.rollup, partial.shard))
         self._state.put(partial)
@@ -119,17 +128,20 @@ class MergeTask:
         if not rows and not (due and self._next > self._taken):
             return None
         delays = tuple(now_ms - self._open[row.window, row.window_start].wall_ms for row in rows)
+        places = dict.fromkeys((row.window, row.window_start) for row in rows)
+        covered = {place: json.dumps(self._open[place].upto).encode() for place in places}
         for place in [place for place, window in self._open.items() if len(window.closed) == self._expected]:
             del self._open[place]
         self._taken = self._next
         position = self._position()
-        return Batch(self._next, lambda: self._records(rows, position), rows=len(rows), delays_ms=delays)
+        return Batch(self._next, lambda: self._records(rows, covered, position), rows=len(rows), delays_ms=delays)
 
     def _position(self) -> bytes:
         first = min((window.first for window in self._open.values()), default=self._next)
         return json.dumps({"upto": self._next, "from": first, "open": sorted(self._open)}).encode()
 
-    def _records(self, rows: list[Any], position: bytes) -> Iterator[Record]:
+    def _records(self, rows: list[Any], covered: Mapping[Place, bytes], position: bytes) -> Iterator[Record]:
         yield Record(self.state_topic, self._partition, POSITION, position)
         for row in rows:
-            yield self._writer.record(row)
+            upto = covered[row.window, row.window_start]
+            yield self._writer.record(row)._replace(headers=((UPTO_HEADER, upto),))
