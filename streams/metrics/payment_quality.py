@@ -8,6 +8,8 @@ ms: more than 99% of the weight in bins below the edge 200.
 
 Platforms are Alipay and WeChat Pay. The fraud decision is `flagged`, the truth `fraud`; both are taken over platform
 attempts.
+
+Phishing hits a person when the payment gets through: an attempt that was blocked hit nobody.
 """
 
 from __future__ import annotations
@@ -115,7 +117,7 @@ PEOPLE = Rollup(
     keys=(),
     measures={
         "qr_users": distinct("payer_id", where={"instrument": "QR"}),
-        "phished_users": distinct("payer_id", where={"fraud": "PHISHING"}),
+        "phished_users": distinct("payer_id", where={"fraud": "PHISHING", "outcome": "SUCCESS"}),
     },
 )
 
@@ -327,7 +329,7 @@ WITH grouped AS (
 ), people AS (
     SELECT {w} AS window_start, 'ALL' AS institution, 'ALL' AS route,
         count(DISTINCT payer_id) FILTER (WHERE instrument = 'QR') AS qr_users,
-        count(DISTINCT payer_id) FILTER (WHERE fraud = 'PHISHING') AS phished_users
+        count(DISTINCT payer_id) FILTER (WHERE fraud = 'PHISHING' AND outcome = 'SUCCESS') AS phished_users
     FROM payments GROUP BY {w}
 )
 SELECT '{window}' AS window, g.*, p.* EXCLUDE (window_start, institution, route), s.* EXCLUDE (window_start,
