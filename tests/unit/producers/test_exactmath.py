@@ -28,7 +28,7 @@ def test_the_normal_distribution_is_scipys() -> None:
 def test_bits_are_fixed() -> None:
     assert exactmath.exp(1.0).hex() == "0x1.5bf0a8b14576ap+1"
     assert exactmath.log(10.0).hex() == "0x1.26bb1bbb55516p+1"
-    assert exactmath.normal_quantile(0.975).hex() == "0x1.f5c0333ec2cc4p+0"
+    assert exactmath.normal_quantile(0.975).hex() == "0x1.f5c0331eeff82p+0"
     knots = exactmath.lognormal_knots(1.0)
     assert (int(knots[0]), int(knots[2048]), int(knots[4096])) == (13650, 636288, 29660826)
 
