@@ -65,6 +65,16 @@ def test_a_silent_source_holds_windows_open_up_to_the_patience_and_is_named() ->
     assert statuses(state.take()) == {}
 
 
+def test_a_source_just_at_the_floor_is_not_silent() -> None:
+    plan = plan_for([everything.METRIC], waiting=(0, 3), windows={"everything": ("4d",)})
+    log = [*OPENED, *(day("banks", 1 + number, number) for number in range(2))]
+    log += [day("alipay", 1 + number, number) for number in range(5)]
+    log += [day("banks", 3 + number, 2 + number) for number in range(2)]
+    state = ShardState(plan, 0)
+    state.fold(rows(plan, log), 0, len(log) - 1)
+    assert statuses(state.take()) == {0: (FINAL, {})}
+
+
 def test_a_source_that_closes_does_not_close_windows_of_the_others() -> None:
     log = [*OPENED, *(day("alipay", 1 + number, number) for number in range(3)), payment(seq=4, event_time=3 * DAY)]
     log += [tick("alipay", 5, 8 * DAY, 8 * DAY, 1, 100, "CLOSE")]

@@ -202,4 +202,4 @@ class Shard(RuleBasedStateMachine):
 
 
 TestShard = Shard.TestCase
-TestShard.settings = settings(max_examples=400, stateful_step_count=50, deadline=None)
+TestShard.settings = settings(max_examples=150, stateful_step_count=50, deadline=None)
