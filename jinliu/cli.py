@@ -138,6 +138,7 @@ def clock_command(
     from producers.clock import Clock
     from producers.runrecord import open_run
 
+    speed = settings.pace if settings.speed is not None else DAY_A_SECOND
     stop = _stop_on_signals()
     with _broker(settings) as address:
         if create_topics:
@@ -146,7 +147,7 @@ def clock_command(
         run = open_run(options)
         print(f"run {run.id}: {run}", flush=True)
         ready()
-        Clock(options, settings.pace if settings.speed is not None else DAY_A_SECOND).run(stop)
+        Clock(options, speed).run(stop)
 
 
 @app.command("broker", rich_help_panel=PARTS)

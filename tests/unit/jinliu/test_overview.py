@@ -54,7 +54,8 @@ def test_accounts_are_the_newest_row_of_each_shard(overview: Overview) -> None:
 
 
 def test_the_newest_finest_window_is_shown(overview: Overview) -> None:
-    overview.take([share(0, "BANK", 0.1, "FINAL"), share(1, "BANK", 0.2, "PROVISIONAL"), share(1, "ALIPAY", 0.8, "PROVISIONAL")])
+    overview.take([share(0, "BANK", 0.1, "FINAL")])
+    overview.take([share(1, "BANK", 0.2, "PROVISIONAL"), share(1, "ALIPAY", 0.8, "PROVISIONAL")])
     overview.take([share(0, "BANK", 0.9, "FINAL"), share(2, "BANK", 0.5, "PROVISIONAL", window="month")])
     assert overview.sim_ms == START + DAY
     assert {name: row.share for name, row in overview.share.items()} == {"BANK": 0.2, "ALIPAY": 0.8}
@@ -95,7 +96,9 @@ def test_plain_lines(overview: Overview) -> None:
     assert "1,234 events" in said[1]
 
 
-@pytest.mark.parametrize(("value", "text"), [(999, "999"), (12_345, "12,345"), (1.5e6, "1.50 m"), (2.25e9, "2.25 bn"), (1e12, "1.00 tn")])
+@pytest.mark.parametrize(
+    ("value", "text"), [(999, "999"), (12_345, "12,345"), (1.5e6, "1.50 m"), (2.25e9, "2.25 bn"), (1e12, "1.00 tn")]
+)
 def test_large_numbers(value: float, text: str) -> None:
     assert number(value) == text
 

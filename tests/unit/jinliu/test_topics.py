@@ -12,7 +12,8 @@ def test_the_topics_of_the_design() -> None:
     found = {spec.name: spec for spec in topics.specs(world)}
     shards = world.scale.shards
     for topic in ("payments", "operations"):
-        assert found[topic].partitions == found[f"state.{topic}"].partitions == found[f"{topic}.dead"].partitions == shards
+        for name in (topic, f"state.{topic}", f"{topic}.dead"):
+            assert found[name].partitions == shards
         assert found[topic].settings["retention.ms"] == "-1"
         assert "cleanup.policy" not in found[topic].settings
         assert found[f"state.{topic}"].settings["cleanup.policy"] == "compact"

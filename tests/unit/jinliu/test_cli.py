@@ -1,0 +1,107 @@
+"""The command line: help that reads well, and a user's mistake as one line with exit code 2."""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+
+import jinliu.cli as cli
+
+RUNNING = ("up", "setup", "produce", "process", "clock", "broker")
+LOOKING = ("watch", "topics", "verify", "report", "digest", "bench")
+COMMON = ("--topology", "--seed", "--from", "--to", "--speed", "--data", "--broker", "--prefix")
+
+
+@pytest.fixture(autouse=True)
+def a_place_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
+    """An empty directory and environment; what `main` sets for its whole process is put back."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "120")
+    for name in ("TOPOLOGY", "SEED", "FROM", "TO", "SPEED", "DATA", "BROKER", "PREFIX", "REGISTRY", "PARENT", "DEBUG"):
+        monkeypatch.delenv(f"JINLIU_{name}", raising=False)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    levels = {name: logging.getLogger(name).level for name in ("", "kafka", "aiokafka")}
+    yield
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    structlog.reset_defaults()
+
+
+def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
+    """Exit code of `jinliu <words>`."""
+    monkeypatch.setattr(sys, "argv", ["jinliu", *words])
+    try:
+        cli.main()
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+def test_help_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(monkeypatch, "--help") == 0
+    said = capsys.readouterr().out
+    for command in RUNNING + LOOKING:
+        assert f" {command} " in said
+
+
+@pytest.mark.parametrize("command", ["up", "produce", "process", "clock", *LOOKING[:-1]])
+def test_common_options_are_everywhere(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, command, "--help") == 0
+    said = capsys.readouterr().out
+    for option in COMMON:
+        assert option in said
+
+
+@pytest.mark.parametrize(
+    ("words", "names"),
+    [
+        (("topics",), "holds no run"),
+        (("verify",), "holds no run"),
+        (("report",), "holds no run"),
+        (("watch", "market-share"), "holds no run"),
+        (("up", "--seed", "-3"), "--seed"),
+        (("up", "--topology", "atlantis"), "atlantis"),
+        (("up", "--from", "1066-10-14"), "2018-01-01 to 2024-12-31"),
+        (("up", "--once", "--speed", "fast"), "--speed fast"),
+        (("up", "--broker", "nowhere"), "HOST:PORT"),
+        (("up", "--broker", "127.0.0.1:9", "--fresh"), "--fresh"),
+        (("digest", "--source", "lehman"), "lehman"),
+        (("clock", "--broker", "127.0.0.1:9", "--speed", "0"), "--speed 0"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    words: tuple[str, ...], names: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, *words) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert names in said.err
+    assert said.err.count("\n") == 1
+    assert "Traceback" not in said.err
+
+
+def test_nothing_is_made_by_a_mistake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    run(monkeypatch, "watch", "market-share")
+    run(monkeypatch, "up", "--to", "never")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_digest_is_one_json_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("digest", "--topology", "small", "--from", "2018-04-01", "--to", "2018-04-02", "--source", "banks")
+    assert run(monkeypatch, *words, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert set(found) == {f"banks/{topic}/{shard}" for topic in ("payments", "operations") for shard in (0, 1)}
+    assert all(len(digest) == 64 for digest in found.values())
+    assert run(monkeypatch, *words, "--json", "--seed", "8") == 0
+    assert json.loads(capsys.readouterr().out) != found
