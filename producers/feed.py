@@ -8,10 +8,11 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from producers.batches import BatchBuilder, Columns, RowEncoder
+from producers.batches import BatchBuilder, Columns, Rows
 from producers.errors import ResumeError
 from producers.producer import BatchProducer
 from producers.resume import CLOSE, OPEN, Position
+from schemas.encode import Encoder
 
 BLOCK_TICKS = 4096
 """Most ticks asked for at once, whatever their size."""
@@ -76,15 +77,20 @@ class Sequence:
 class Encoders:
     """Of one topic: its events, and ticks (the words of the column `run` are the one run id)."""
 
-    events: RowEncoder
-    ticks: RowEncoder
+    events: Encoder
+    ticks: Encoder
 
 
 @dataclass(slots=True)
 class _Cursor:
-    """A block and how much of it is in the builder: rows up to `row`, ticks up to `tick` (counted in the block)."""
+    """A block and how much of it is in the builder: rows up to `row`, ticks up to `tick` (counted in the block).
 
-    block: Block
+    `ends` are the rows up to the end of each tick, `times` the event times.
+    """
+
+    events: Rows
+    ticks: Rows
+    times: npt.NDArray[np.int64]
     ends: list[int]
     tick: int = 0
     row: int = 0
@@ -113,7 +119,7 @@ class Feed:
         self.generator = generator
         self._encoders = encoders
         self._producer = producer
-        self._builder = builder or BatchBuilder()
+        self._builder = BatchBuilder() if builder is None else builder
         self._cursors: deque[_Cursor] = deque()
         self.told_ticks = self._resumed_ticks(position)
         self._made_ticks = self.told_ticks
@@ -174,7 +180,9 @@ class Feed:
                 f"topic {self.sequence.place} holds {self._told} events of {self.sequence} in tick {first}, this run "
                 f"makes {ends[0]}: seed, topology or levers differ from what wrote it"
             )
-        self._cursors.append(_Cursor(block, ends, row=self._told))
+        events = Rows(self._encoders.events, block.events, ends[-1])
+        ticks_told = Rows(self._encoders.ticks, block.ticks, len(ends))
+        self._cursors.append(_Cursor(events, ticks_told, block.events["event_time"], ends, row=self._told))
         self._told = 0
         self._made_ticks = stop
         self._seq += ends[-1] + len(ends)
@@ -194,12 +202,12 @@ class Feed:
         while cursor.tick < whole:
             stop = ends[cursor.tick]
             if cursor.row < stop:
-                self._append(self._encoders.events, cursor.block.events, cursor.row, stop, events=True)
+                self._append(cursor.events, cursor.row, stop, events=True)
                 cursor.row = stop
             after = cursor.tick + 1
             while after < whole and ends[after] == stop:
                 after += 1
-            self._append(self._encoders.ticks, cursor.block.ticks, cursor.tick, after)
+            self._append(cursor.ticks, cursor.tick, after)
             cursor.tick = after
             self.told_ticks = done + after
 
@@ -208,11 +216,11 @@ class Feed:
         stop = cursor.ends[cursor.tick]
         if cursor.row >= stop:
             return
-        ahead = cursor.block.events["event_time"][cursor.row : stop] > until_ms
+        ahead = cursor.times[cursor.row : stop] > until_ms
         if ahead.any():
             stop = cursor.row + int(ahead.argmax())
         if cursor.row < stop:
-            self._append(self._encoders.events, cursor.block.events, cursor.row, stop, events=True)
+            self._append(cursor.events, cursor.row, stop, events=True)
             cursor.row = stop
 
     def close(self) -> None:
@@ -236,12 +244,12 @@ class Feed:
             "run": np.zeros(1, np.int16),
             "run?": np.ones(1, np.bool_),
         }
-        self._append(self._encoders.ticks, columns, 0, 1)
+        self._append(Rows(self._encoders.ticks, columns, 1), 0, 1)
         self._seq += 1
 
-    def _append(self, encoder: RowEncoder, columns: Columns, lo: int, hi: int, *, events: bool = False) -> None:
+    def _append(self, rows: Rows, lo: int, hi: int, *, events: bool = False) -> None:
         while lo < hi:
-            taken = self._builder.append(encoder, columns, lo, hi)
+            taken = self._builder.append(rows, lo, hi)
             if events:
                 self._held_events += taken - lo
             lo = taken

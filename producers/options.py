@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 RECORDS = {"payments": "payment", "operations": "operation"}
 """Event topic to the record its events are."""
+COMPRESSIONS = ("lz4", "none")
 RUNS, POLICIES = "runs", "policies"
 
 
@@ -32,6 +33,7 @@ class Options:
     end_ms: int
     sources: tuple[str, ...] = ()
     registry: str | None = None
+    compression: str = "lz4"
 
     def __post_init__(self) -> None:
         tick_ms = self.topology.scale.tick_ms
@@ -41,6 +43,8 @@ class Options:
             raise ProducerError(
                 f"the span of {self.end_ms - self.start_ms} ms is no whole number of ticks of {tick_ms} ms"
             )
+        if self.compression not in COMPRESSIONS:
+            raise ProducerError(f"compression {self.compression!r} is none of {', '.join(COMPRESSIONS)}")
         known = tuple(source.name for source in self.topology.sources)
         for source in self.sources:
             if source not in known:

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from producers import feed as feeds
+from producers.batches import BatchBuilder
 from producers.errors import TopicMissingError
 from producers.feed import Blocks, Encoders, Feed, Span
 from producers.levers import LeverError
@@ -24,6 +25,7 @@ from producers.resume import LogEnds
 from producers.runrecord import Run
 from schemas import catalog
 from schemas.encode import Encoder
+from schemas.recordbatch import CODECS
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +108,10 @@ class Teller:
                 for shard in range(shards):
                     for source, position in ends.find(shard, told).items():
                         sequence = feeds.Sequence(source, roster.index(source), topic, place, shard)
-                        yield Feed(sequence, self._span, self._generators[source], encoders, producer, position)
+                        builder = BatchBuilder(CODECS[options.compression])
+                        yield Feed(
+                            sequence, self._span, self._generators[source], encoders, producer, position, builder
+                        )
 
     @property
     def closed(self) -> bool:

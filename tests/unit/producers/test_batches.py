@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from kafka.record.memory_records import MemoryRecords, MemoryRecordsBuilder
 
-from producers.batches import BATCH_BYTES, BatchBuilder, ReadyBatch
+from producers.batches import BATCH_BYTES, BatchBuilder, ReadyBatch, Rows
 from schemas.encode import Encoder
 from schemas.recordbatch import LZ4, NONE, split
 from tests.unit.producers.fake_world import BANKS, ROSTER, Generator, World
@@ -29,9 +29,9 @@ def payments(ticks: int, base: int = 50) -> tuple[dict[str, Any], int]:
 
 
 def filled(builder: BatchBuilder, encoder: Encoder, columns: dict[str, Any], rows: int) -> list[ReadyBatch]:
-    batches, at = [], 0
+    batches, at, bound = [], 0, Rows(encoder, columns, rows)
     while at < rows:
-        at = builder.append(encoder, columns, at, rows)
+        at = builder.append(bound, at, rows)
         batches.append(builder.seal(WALL_MS))
     return batches
 
@@ -46,7 +46,7 @@ def closed(batch: ReadyBatch) -> bytes:
 def test_a_batch_has_the_bytes_that_kafka_python_would_write(encoder: Encoder, codec: int) -> None:
     columns, rows = payments(10)
     builder = BatchBuilder(codec)
-    assert builder.append(encoder, columns, 0, rows) == rows
+    assert builder.append(Rows(encoder, columns, rows), 0, rows) == rows
     ours = closed(builder.seal(WALL_MS))
     theirs = MemoryRecordsBuilder(2, NONE, 1 << 24)
     for batch in MemoryRecords(ours):
@@ -84,10 +84,11 @@ def test_a_batch_does_not_depend_on_how_its_rows_arrived(encoder: Encoder, cuts:
     bounds = sorted({0, rows, *(cut for cut in cuts if cut < rows)})
     builder = BatchBuilder(NONE, limit)
     found: list[bytes] = []
+    bound = Rows(encoder, columns, rows)
     for lo, hi in pairwise(bounds):
         at = lo
         while at < hi:
-            taken = builder.append(encoder, columns, at, hi)
+            taken = builder.append(bound, at, hi)
             if taken == at or taken < hi:
                 found.append(next(split(closed(builder.seal(WALL_MS)))).payload.tobytes())
             at = taken
@@ -95,7 +96,7 @@ def test_a_batch_does_not_depend_on_how_its_rows_arrived(encoder: Encoder, cuts:
         found.append(next(split(closed(builder.seal(WALL_MS)))).payload.tobytes())
     assert all(len(payload) <= limit for payload in found)
     whole = BatchBuilder(NONE)
-    whole.append(encoder, columns, 0, rows)
+    whole.append(bound, 0, rows)
     assert len(b"".join(found)) >= len(next(split(closed(whole.seal(WALL_MS)))).payload) - 4 * rows
     assert sum(payload.count(b"\x12wechat-pay"[1:]) for payload in found) == rows
 
@@ -103,14 +104,14 @@ def test_a_batch_does_not_depend_on_how_its_rows_arrived(encoder: Encoder, cuts:
 def test_compression_that_gains_nothing_is_dropped(encoder: Encoder) -> None:
     columns, _ = payments(3)
     builder = BatchBuilder(LZ4)
-    builder.append(encoder, columns, 0, 1)
+    builder.append(Rows(encoder, columns, 1), 0, 1)
     assert next(split(closed(builder.seal(WALL_MS)))).codec == NONE
 
 
 def test_the_producer_state_of_a_closed_batch_stays(encoder: Encoder) -> None:
     columns, rows = payments(3)
     builder = BatchBuilder()
-    builder.append(encoder, columns, 0, rows)
+    builder.append(Rows(encoder, columns, rows), 0, rows)
     batch = builder.seal(WALL_MS)
     with pytest.raises(RuntimeError, match="not closed"):
         batch.buffer()
@@ -127,7 +128,7 @@ def test_the_producer_state_of_a_closed_batch_stays(encoder: Encoder) -> None:
 def test_a_record_over_the_limit_is_refused(encoder: Encoder) -> None:
     columns, rows = payments(3)
     with pytest.raises(ValueError, match="one record may take"):
-        BatchBuilder(NONE, limit=100).append(encoder, columns, 0, rows)
+        BatchBuilder(NONE, limit=100).append(Rows(encoder, columns, rows), 0, rows)
     with pytest.raises(ValueError, match="at least one record"):
         BatchBuilder().seal(WALL_MS)
     with pytest.raises(ValueError, match="codec 1"):
@@ -137,7 +138,7 @@ def test_a_record_over_the_limit_is_refused(encoder: Encoder) -> None:
 def test_record_timestamps_are_wall_time(encoder: Encoder) -> None:
     columns, rows = payments(3)
     builder = BatchBuilder()
-    builder.append(encoder, columns, 0, rows)
+    builder.append(Rows(encoder, columns, rows), 0, rows)
     stamps = {record.timestamp for batch in MemoryRecords(closed(builder.seal(WALL_MS))) for record in batch}
     assert stamps == {WALL_MS}
     assert not np.any(columns["event_time"] == WALL_MS)

@@ -17,7 +17,7 @@ from producers.resume import CLOSE, OPEN, TICK, Position, Tail, position
 from schemas.decode import Decoder
 from schemas.encode import Encoder
 from schemas.recordbatch import NONE, RawBatch, split
-from tests.unit.producers.fake_world import BANKS, DAY_MS, ROSTER, START_MS, Generator, World
+from tests.unit.producers.fake_world import BANKS, DAY_MS, ROSTER, START_MS, Block, Generator, World
 
 TICKS = 12
 SPAN = Span(START_MS, DAY_MS, TICKS)
@@ -214,8 +214,8 @@ class _Silent(Generator):
         super().__init__(World(), "wechat-pay")
 
     def block(self, topic: str, shard: int, first_tick: int, stop_tick: int, seq: int) -> Any:
-        block = super().block("operations", shard, first_tick * 30 + 1, first_tick * 30 + 2, seq)
+        block = super().block(topic, shard, first_tick, first_tick + 1, seq)
         n = stop_tick - first_tick
         ticks = {name: np.repeat(values, n) for name, values in block.ticks.items()}
         ticks["seq"] = seq + np.arange(n)
-        return type(block)(block.events, ticks, np.zeros(n, np.int64))
+        return Block(block.events, ticks, np.zeros(n, np.int64))

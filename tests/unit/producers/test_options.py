@@ -18,6 +18,8 @@ def test_wrong_options_are_refused_with_what_is_allowed() -> None:
         options(sources=("visa",))
     with pytest.raises(ProducerError, match="the span is empty"):
         options(ticks=0)
+    with pytest.raises(ProducerError, match="compression 'gzip' is none of lz4, none"):
+        options(compression="gzip")
     with pytest.raises(ProducerError, match="no whole number of ticks"):
         options(end_ms=START_MS + DAY_MS + 1)
 
