@@ -1,0 +1,189 @@
+"""Around the engine: the run record, what a worker tells of itself, and the libraries' logs."""
+
+from __future__ import annotations
+
+import json
+import logging
+import threading
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from schemas import catalog, wire
+from schemas.errors import JinliuError
+from streams import librarylogs, runrecord, worker
+from streams.deadletters import dead_record
+from streams.failures import FOLD_EXIT_CODE, FoldError, MissingTopicError, RunMismatchError
+from streams.fetch import Chunk
+from streams.librarylogs import Seldom, forward_libraries
+from streams.options import Options
+from streams.shard import DeadLetter
+from streams.task import Batch
+from streams.telemetry import Telemetry
+from streams.transaction import Partition
+
+RUN = {
+    "run": "a-run",
+    "seed": 1,
+    "topology": "small",
+    "digest": "ab" * 32,
+    "roster": {"payments": ["alipay"]},
+    "start": 0,
+    "end": 10,
+}
+PROGRESS = {"run": "a-run", "source": "alipay", "tick_end": 5, "events": 3, "closed": False}
+
+
+def options(digest: str = "ab" * 32) -> Options:
+    return Options(broker="nowhere", topology=SimpleNamespace(name="small", digest=digest), prefix="p.")  # type: ignore[arg-type]
+
+
+class Reader:
+    """Answers each look at `runs` with the next of `looks`: an error, or the values there."""
+
+    looks: list[Any]
+
+    def __init__(self, broker: str, group: str) -> None:
+        self._look = self.looks.pop(0)
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def bounds(self, where: Partition) -> tuple[int, int]:
+        assert where == Partition("p.runs", 0)
+        if isinstance(self._look, Exception):
+            raise self._look
+        return 0, len(self._look)
+
+    def read(self, where: Partition, first: int, stop: int) -> Iterator[list[Any]]:
+        for value in self._look[first:stop]:
+            yield [SimpleNamespace(value=lambda value=value: value)]
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    looks: list[Any] = []
+    monkeypatch.setattr(Reader, "looks", looks, raising=False)
+    monkeypatch.setattr(runrecord, "Reader", Reader)
+    monkeypatch.setattr(runrecord, "POLL_S", 0.0)
+    return looks
+
+
+def encoded(name: str, value: dict[str, Any]) -> bytes:
+    return wire.encode(name, value, catalog.ids())
+
+
+def test_a_worker_waits_for_the_run(runs: list[Any]) -> None:
+    runs += [
+        MissingTopicError("p.runs/0"),
+        [],
+        [encoded("progress", PROGRESS)],
+        [encoded("run", RUN), encoded("progress", PROGRESS)],
+    ]
+    with capture_logs() as said:
+        assert runrecord.wait_for_run(options()) == RUN
+    (line,) = said
+    assert line["event"] == "waiting for the run record"
+    assert line["topic"] == "p.runs"
+
+
+def test_another_topology_is_refused(runs: list[Any]) -> None:
+    runs.append([encoded("run", RUN)])
+    with pytest.raises(
+        RunMismatchError,
+        match=r"opened with topology 'small' \(digest abababababab\), this worker has 'small' \(digest cd",
+    ):
+        runrecord.wait_for_run(options(digest="cd" * 32))
+
+
+def test_a_worker_stopped_while_waiting_ends_well(runs: list[Any]) -> None:
+    runs.append([])
+    stop = threading.Event()
+    stop.set()
+    worker.run(options(), stop=stop)
+    assert runs == []
+
+
+@pytest.mark.parametrize(
+    ("failure", "raised"),
+    [(FoldError("t", 0, 5, 9, ValueError("x")), SystemExit), (MissingTopicError("t"), MissingTopicError)],
+)
+def test_what_ends_a_worker_is_told(
+    monkeypatch: pytest.MonkeyPatch, runs: list[Any], failure: JinliuError, raised: type[BaseException]
+) -> None:
+    async def ended(*_: Any) -> None:
+        pass
+
+    runs.append([encoded("run", RUN)])
+    monkeypatch.setattr(worker, "create_app", lambda *_: SimpleNamespace(engine=SimpleNamespace(failure=failure)))
+    monkeypatch.setattr(worker, "_serve", ended)
+    with pytest.raises(raised) as told:
+        worker.run(options())
+    if isinstance(told.value, SystemExit):
+        assert told.value.code == FOLD_EXIT_CODE
+
+
+def test_summary_counts_and_is_json() -> None:
+    telemetry = Telemetry()
+    telemetry.folded(Chunk("payments", 0, 0, 9, 100, rows=SimpleNamespace(n=10)), 10)  # type: ignore[arg-type]
+    telemetry.folded(Chunk("partials.x", 0, 0, 1, 100), 2)
+    telemetry.committed("payments", Batch(10, list, dead=3, rows=2, delays_ms=(40, 70)), records=9, seconds=0.01)
+    summary = json.loads(json.dumps(telemetry.summary(lag=5, shards=4)))
+    assert {name: summary[name] for name in ("shards", "lag", "events", "chunks", "transactions", "rows", "dead")} == {
+        "shards": 4,
+        "lag": 5,
+        "events": 10,
+        "chunks": 1,
+        "transactions": 1,
+        "rows": 2,
+        "dead": 3,
+    }
+    value = telemetry.registry.get_sample_value
+    assert value("jinliu_events_folded_total", {"topic": "partials.x"}) == 2
+    assert value("jinliu_window_delay_seconds_count", {"topic": "payments"}) == 2
+    assert value("jinliu_records_written_total", {"topic": "payments"}) == 9
+
+
+def test_dead_letters_carry_everything() -> None:
+    record = dead_record(DeadLetter("payments", 3, 77, "malformed", None, b"\xff\x00", 1234), "p.payments")
+    assert (record.topic, record.partition, record.key, record.value) == ("p.payments.dead", 3, None, b"\xff\x00")
+    assert record.headers == (
+        ("reason", b"malformed"),
+        ("topic", b"p.payments"),
+        ("partition", b"3"),
+        ("offset", b"77"),
+        ("timestamp", b"1234"),
+    )
+
+
+def test_libraries_are_told_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter((10.0, 11.0, 12.0, 15.0))
+    monkeypatch.setattr(librarylogs.time, "monotonic", lambda: next(clock))
+    handler = Seldom()
+    with capture_logs() as said:
+        for number in range(4):
+            handler.emit(logging.LogRecord("aiokafka.conn", logging.ERROR, "", 0, "lost %d\nmore", (number,), None))
+    assert [(line["event"], line["left_out"], line["library"]) for line in said] == [
+        ("lost 0", 0, "aiokafka"),
+        ("lost 3", 2, "aiokafka"),
+    ]
+
+
+def test_forwarding_twice_changes_nothing() -> None:
+    names = ("faust", "mode", "aiokafka", "asyncio")
+    before = {name: (list(logging.getLogger(name).handlers), logging.getLogger(name).propagate) for name in names}
+    try:
+        forward_libraries()
+        forward_libraries()
+        for name in names:
+            assert sum(isinstance(handler, Seldom) for handler in logging.getLogger(name).handlers) == 1
+    finally:
+        for name, (handlers, propagate) in before.items():
+            logging.getLogger(name).handlers[:] = handlers
+            logging.getLogger(name).propagate = propagate
