@@ -74,8 +74,8 @@ class KafkaLog:
                 "enable.partition.eof": True,
                 "check.crcs": True,
                 "fetch.queue.backoff.ms": 5,
-                "queued.min.messages": 200_000,
-                "queued.max.messages.kbytes": 131_072,
+                "queued.min.messages": 100_000,
+                "queued.max.messages.kbytes": 32_768,
                 "max.partition.fetch.bytes": 8_388_608,
                 "allow.auto.create.topics": False,
             }
