@@ -67,7 +67,7 @@ Open = Callable[..., tuple[ShardProducer, Librdkafka]]
 def opened(monkeypatch: pytest.MonkeyPatch) -> Open:
     def opened(**trouble: list[Exception]) -> tuple[ShardProducer, Librdkafka]:
         fake = Librdkafka(trouble)
-        monkeypatch.setattr(transaction.ck, "Producer", lambda *_, **__: fake)
+        monkeypatch.setattr("streams.transaction.ck.Producer", lambda *_, **__: fake)
         producer = ShardProducer("nowhere", "id", "name")
         producer.open(lambda: False)
         return producer, fake
@@ -171,7 +171,7 @@ class Consumer:
 
 
 def reader(monkeypatch: pytest.MonkeyPatch, consumer: Consumer) -> Reader:
-    monkeypatch.setattr(transaction.ck, "Consumer", lambda *_, **__: consumer)
+    monkeypatch.setattr("streams.transaction.ck.Consumer", lambda *_, **__: consumer)
     return Reader("nowhere", "group")
 
 

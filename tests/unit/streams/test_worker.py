@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from schemas import catalog, wire
 from schemas.errors import JinliuError
-from streams import librarylogs, runrecord, worker
+from streams import runrecord, worker
 from streams.deadletters import dead_record
 from streams.failures import FOLD_EXIT_CODE, FoldError, MissingTopicError, RunMismatchError
 from streams.fetch import Chunk
@@ -164,7 +164,7 @@ def test_dead_letters_carry_everything() -> None:
 
 def test_libraries_are_told_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter((10.0, 11.0, 12.0, 15.0))
-    monkeypatch.setattr(librarylogs.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr("streams.librarylogs.time.monotonic", lambda: next(clock))
     handler = Seldom()
     with capture_logs() as said:
         for number in range(4):
