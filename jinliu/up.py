@@ -137,6 +137,8 @@ def _drop(settings: Settings) -> None:
     """Remove the run of a data directory; only what a run wrote there."""
     if settings.broker is not None:
         raise UsageError("--fresh drops a data directory; on another broker (--broker) delete the topics, or use another --prefix")
+    if embedded.abandoned(settings.data):
+        embedded.end(settings.data)
     if embedded.running(settings.data) is not None:
         raise UsageError(f"a stack is running on {settings.data}: stop it before --fresh drops its data")
     for name in ("broker", "logs", "faust"):
@@ -150,7 +152,7 @@ def _broker(settings: Settings) -> Iterator[str]:
     if settings.broker is not None:
         yield settings.broker
         return
-    with embedded.shared(settings.data) as address:
+    with embedded.shared(settings.data, adopt=True) as address:
         yield address
 
 
