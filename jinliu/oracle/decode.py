@@ -1,8 +1,9 @@
 """Confluent-framed Avro to Arrow: in bulk by pyruhvro, byte by byte where a chunk holds bad records.
 
-The bulk decoder is lenient (it takes trailing bytes and integers that overflow), so every bulk result is encoded again:
-bytes that come out as they went in were well-formed. Of each chunk some records are also decoded by the `avro` package,
-which checks this decoder itself. Times are int64 milliseconds (logical types are dropped).
+The bulk decoder is lenient: it takes trailing bytes, integers that overflow and strings that are not UTF-8. So strings
+are validated, and every bulk result is encoded again: bytes that come out as they went in were well-formed. Of each
+chunk some records are also decoded by the `avro` package, which checks this decoder itself. Times are int64
+milliseconds (logical types are dropped).
 """
 
 import io
@@ -46,12 +47,17 @@ class _Record:
         self.parsed = bare(json.loads(text))
         self.text = json.dumps(self.parsed)
         self.arrow: pa.Schema = pyruhvro.avro_to_arrow_schema(self.text)
+        self._texts = [
+            field["name"] for field in self.parsed["fields"] if field["type"] in ("string", ["null", "string"])
+        ]
         self._avro = avro.io.DatumReader(avro.schema.parse(self.text))
 
     def bulk(self, data: list[bytes]) -> pa.RecordBatch | None:
         """The rows, or None where any record is not well-formed or not in its shortest form."""
         try:
             batch = pyruhvro.deserialize_array(data, self.text)
+            for name in self._texts:
+                batch.column(name).validate(full=True)
         except (ValueError, OverflowError):
             return None
         again = b"".join(_content(part) for part in pyruhvro.serialize_record_batch(batch, self.text, 1))
