@@ -45,16 +45,17 @@ class Seen:
 
     def __init__(self) -> None:
         self._seen: dict[Place, list[tuple[int, int]]] = {}
-        self._last: bytes = b""
+        self._last: tuple[str, int, bytes] | None = None
 
     def row(self, key: bytes, header: bytes, at_ms: int) -> None:
         """A metric row with this key came at wall time `at_ms`."""
-        if header == self._last:
+        row = json.loads(key)
+        window, start = row["window"], row["window_start"]
+        if (window, start, header) == self._last:
             return  # the other rows of the same window
-        self._last = header
-        window = json.loads(key)
+        self._last = (window, start, header)
         for shard, upto in json.loads(header).items():
-            place = (window["window"], window["window_start"], int(shard.rpartition("/")[2]))
+            place = (window, start, int(shard.rpartition("/")[2]))
             seen = self._seen.setdefault(place, [])
             if not seen or upto > seen[-1][0]:
                 seen.append((upto, at_ms))

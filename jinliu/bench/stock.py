@@ -83,7 +83,7 @@ def copy(made: Bed, events: int) -> Result:
                     continue
                 left -= 1
                 producer.produce(TOPIC, value, key, 0)
-                _count(truth, fastavro.schemaless_reader(BytesIO(value[HEADER_BYTES:]), schema, None))
+                count(truth, fastavro.schemaless_reader(BytesIO(value[HEADER_BYTES:]), schema, None))
             producer.poll(0)
         if producer.flush(60.0):
             raise BenchError("the copy of the payments was not acknowledged within 60 s")
@@ -92,7 +92,8 @@ def copy(made: Bed, events: int) -> Result:
     return truth
 
 
-def _count(truth: Result, event: Any) -> None:
+def count(truth: Result, event: Any) -> None:
+    """Add a decoded payment to the sums of its minute, channel and scene if it succeeded."""
     if event["outcome"] == "SUCCESS":
         at = round(event["event_time"].timestamp() * 1000)
         cell = truth.setdefault(f"{at // WINDOW_MS * WINDOW_MS}|{event['channel']}|{event['scene']}", [0, 0])
