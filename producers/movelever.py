@@ -12,6 +12,8 @@ from producers.runrecord import FLUSH_S, write_decision
 from schemas import catalog
 
 DAY_MS = 86_400_000
+AHEAD_DAYS = (1, 2, 4, 8, 16, 32, 64)
+"""How far ahead of the horizon a lever without a date is tried, in turn."""
 
 
 def move_lever(options: Options, lever: str, value: Any, effective_ms: int | None = None) -> Decision:
@@ -28,28 +30,29 @@ def move_lever(options: Options, lever: str, value: Any, effective_ms: int | Non
     if effective_ms is not None and effective_ms % DAY_MS:
         raise PolicyError(f"levers move at a day's start; {effective_ms} ms is none")
     ids = catalog.ids(options.registry)
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True)
     with TopicReader(options.broker, options.topic(POLICIES), ids, "jinliu-lever") as reader:
         log = PolicyLog()
         _read(reader, log)
-        horizon = options.start_ms - 1 if log.horizon_ms is None else log.horizon_ms
-        if effective_ms is None:
-            effective_ms = (horizon // DAY_MS + 1) * DAY_MS
-        decision = Decision(lever, json.dumps(value, ensure_ascii=False, sort_keys=True), effective_ms, LIVE)
-        if effective_ms <= horizon:
-            raise _too_late(decision, horizon)
-        if effective_ms >= options.end_ms:
-            raise PolicyError(
-                f"the run ends at {options.end_ms}, before {lever} would move at {effective_ms} (simulated UTC ms)"
-            )
         producer = BatchProducer(options.broker, client_id="jinliu-lever")
         try:
-            write_decision(options, producer, decision, ids).get(timeout=FLUSH_S)
+            # The horizon may overtake a date before its record is in the log: then a date further ahead is tried.
+            for ahead in AHEAD_DAYS if effective_ms is None else (0,):
+                horizon = options.start_ms - 1 if log.horizon_ms is None else log.horizon_ms
+                at_ms = (horizon // DAY_MS + ahead) * DAY_MS if effective_ms is None else effective_ms
+                decision = Decision(lever, text, at_ms, LIVE)
+                if at_ms >= options.end_ms:
+                    raise PolicyError(
+                        f"the run ends at {options.end_ms}, before {lever} would move at {at_ms} (UTC ms)"
+                    )
+                if at_ms > horizon:
+                    write_decision(options, producer, decision, ids).get(timeout=FLUSH_S)
+                    _read(reader, log)
+                    if decision in log.decisions:
+                        return decision
         finally:
             producer.close(timeout=FLUSH_S)
-        _read(reader, log)
-        if decision not in log.decisions:
-            raise _too_late(decision, log.horizon_ms or horizon)
-    return decision
+    raise _too_late(decision, log.horizon_ms or horizon)
 
 
 def _read(reader: TopicReader, log: PolicyLog) -> None:

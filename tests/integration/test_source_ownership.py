@@ -19,13 +19,21 @@ DAYS_A_SECOND = 86_400.0
 
 
 class Running:
-    """A source in a thread, once it has told its first day."""
+    """A source in a thread, from its first day on; leaving the context stops it."""
 
-    def __init__(self, pool: ThreadPoolExecutor, run: Options) -> None:
+    def __init__(self, run: Options) -> None:
         self.stop = threading.Event()
         self._begun = threading.Event()
-        self.result: Future[Summary] = pool.submit(tell, run, self._progressed, self.stop)
-        assert self._begun.wait(60)
+        self._pool = ThreadPoolExecutor(1)
+        self.result: Future[Summary] = self._pool.submit(tell, run, self._progressed, self.stop)
+
+    def __enter__(self) -> "Running":
+        assert self._begun.wait(120)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop.set()
+        self._pool.shutdown()
 
     def _progressed(self, progress: Progress) -> None:
         if progress.tick_end_ms > START_MS:
@@ -35,12 +43,10 @@ class Running:
 def test_a_second_copy_is_refused_and_the_first_goes_on(broker: str) -> None:
     run = options(broker, ticks=200)
     make_topics(run)
-    with ThreadPoolExecutor() as pool, Ticking(run, speed=5 * DAYS_A_SECOND) as clock:
-        first = Running(pool, run)
+    with Ticking(run, speed=DAYS_A_SECOND), Running(run) as first:
         with pytest.raises(AlreadyRunningError, match=r"source alipay is already running .* stop that process first"):
             tell(run)
         assert not first.result.done()
-        clock.stop.set()
         first.stop.set()
         assert not first.result.result().closed
     with Ticking(run):
@@ -51,11 +57,10 @@ def test_a_second_copy_is_refused_and_the_first_goes_on(broker: str) -> None:
 def test_a_source_that_loses_its_place_stops_and_a_successor_goes_on(broker: str) -> None:
     run = options(broker, ticks=300)
     make_topics(run)
-    with ThreadPoolExecutor() as pool, Ticking(run, speed=5 * DAYS_A_SECOND):
-        first = Running(pool, run)
+    with Ticking(run, speed=DAYS_A_SECOND), Running(run) as first:
         _remove(run, "unionpay")
         with pytest.raises(OwnershipLostError, match="source unionpay went to another process"):
-            first.result.result(60)
+            first.result.result(120)
     with Ticking(run):
         assert tell(run).closed
     assert_whole(run)
@@ -73,22 +78,20 @@ def _remove(run: Options, source: str) -> None:
 
 
 def test_a_lever_moved_live_holds_from_its_day_on_and_after_a_restart(broker: str) -> None:
-    run = options(broker, ticks=120)
+    run = options(broker, ticks=300)
     make_topics(run)
-    with ThreadPoolExecutor() as pool, Ticking(run, speed=20 * DAYS_A_SECOND):
-        first = Running(pool, run)
+    with Ticking(run, speed=DAYS_A_SECOND), Running(run):
         with pytest.raises(PolicyError, match=r"route cannot move at .* choose a later day"):
             move_lever(run, "route", "DIRECT", START_MS)
         with pytest.raises(PolicyError, match="no lever 'taxes' in topology test; it has federated, route"):
             move_lever(run, "taxes", 1)
         with pytest.raises(PolicyError, match="day's start"):
-            move_lever(run, "route", "DIRECT", START_MS + 90 * DAY_MS + 1)
+            move_lever(run, "route", "DIRECT", START_MS + 250 * DAY_MS + 1)
         with pytest.raises(PolicyError, match="the run ends"):
             move_lever(run, "route", "DIRECT", run.end_ms)
         soon = move_lever(run, "route", "DIRECT")
-        later = move_lever(run, "federated", False, START_MS + 90 * DAY_MS)
-        first.stop.set()
-        first.result.result()
+        later = move_lever(run, "federated", False, START_MS + 250 * DAY_MS)
+    with Ticking(run):
         assert tell(run).closed
     assert START_MS < soon.effective_ms < later.effective_ms
     assert_whole(run, [soon, later])
