@@ -23,11 +23,12 @@ class ChildDied(JinliuError):
 
 @dataclass
 class Child:
-    """A running `jinliu` command. log: where its output goes."""
+    """A running `jinliu` command. log: where its output goes; asked: whether it was told to end."""
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
+    asked: bool = False
 
     def last_words(self) -> str:
         """The last lines of its output."""
@@ -41,6 +42,7 @@ class Children:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._children: list[Child] = []
+        self._stopping = False  # from then on an end by SIGTERM is our own doing
 
     def start(self, name: str, *arguments: str) -> Child:
         """Start `python -m jinliu <arguments>`; its output goes to `<logs>/<name>.log`."""
@@ -49,18 +51,23 @@ class Children:
         with path.open("wb") as log:
             # Their own sessions: Ctrl-C in a terminal reaches only the parent, which ends them in order.
             process = subprocess.Popen(
-                [sys.executable, "-m", "jinliu", *arguments], stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                [sys.executable, "-m", "jinliu", *arguments],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
                 env=os.environ | {"JINLIU_PARENT": str(os.getpid())},
-            )  # fmt: skip
+            )
         child = Child(name, process, path)
         self._children.append(child)
         return child
 
     def check(self) -> None:
-        """Raise ChildDied for a child that ended with an error; one that ended well is done."""
+        """Raise ChildDied for a child that ended with an error; one that ended well, or as it was told to, is done."""
         for child in self._children:
             code = child.process.poll()
-            if code:
+            # Python takes no signal while it starts or ends: a SIGTERM of ours then ends the child at once.
+            if code and not (child.asked and code == -signal.SIGTERM):
                 why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
                 raise ChildDied(f"{child.name} ended with {why}: {child.last_words()} (whole log: {child.log})")
 
@@ -68,6 +75,7 @@ class Children:
         """SIGTERM to all at once, then wait; SIGKILL for one that does not end in time."""
         for child in self._children:
             if child.process.poll() is None:
+                child.asked = True
                 child.process.terminate()
         end = time.monotonic() + STOP_LIMIT_S
         for child in self._children:

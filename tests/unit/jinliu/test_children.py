@@ -1,0 +1,60 @@
+"""Children of a stack: what counts as an end, and what their last words are."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+from jinliu import children as processes
+from jinliu.children import Child, ChildDied, Children
+from tests.waiting import wait_until
+
+
+@pytest.fixture
+def children(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Children:
+    """Children whose "python" runs the given words as a script instead of `-m jinliu`."""
+    fake = tmp_path / "python"
+    fake.write_text(f'#!/bin/sh\nshift 2\nexec {sys.executable} -c "$@"\n')
+    fake.chmod(0o755)
+    monkeypatch.setattr(processes.sys, "executable", str(fake))
+    return Children(tmp_path / "logs")
+
+
+def until_ended(child: Child) -> None:
+    wait_until(lambda: child.process.poll() is not None, f"{child.name} to end", 30)
+
+
+def test_one_that_dies_is_named_with_its_last_words(children: Children) -> None:
+    child = children.start("worker-1", "import sys; print('first'); print('broken'); sys.exit(3)")
+    until_ended(child)
+    with pytest.raises(ChildDied, match=r"worker-1 ended with exit code 3: first \| broken .*worker-1\.log"):
+        children.check()
+
+
+def test_one_that_is_killed_is_named_with_the_signal(children: Children) -> None:
+    child = children.start("sources", "import sys; sys.stdin.read(); import time; time.sleep(600)")
+    child.process.kill()
+    until_ended(child)
+    with pytest.raises(ChildDied, match="sources ended with signal SIGKILL"):
+        children.check()
+
+
+def test_ending_well_or_as_told_is_no_death(children: Children) -> None:
+    done = children.start("done", "print('done')")
+    until_ended(done)
+    children.check()
+    waiting = children.start("waiting", "import signal; signal.pause()")
+    children.stop()
+    assert waiting.process.returncode is not None
+    children.check()
+    assert done.last_words() == "done"
+
+
+def test_a_sigterm_of_another_is_a_death(children: Children) -> None:
+    child = children.start("worker-1", "import signal; signal.pause()")
+    child.process.terminate()
+    until_ended(child)
+    with pytest.raises(ChildDied, match="SIGTERM"):
+        children.check()
