@@ -116,7 +116,7 @@ def walk(
                 reason = np.int64(refused[e])
             elif times[e] > books[s, END] + span[PATIENCE]:
                 reason = FAR_FUTURE
-        if reason == 0 and seq > books[s, SEQ] and seq - books[s, SEQ] > jump:
+        if reason == 0 and seq > books[s, SEQ] + jump:  # a difference could leave int64
             reason = SEQ_BEYOND
         if reason != 0:
             verdict[row] = reason

@@ -62,7 +62,7 @@ EVENT_TOPICS: Mapping[str, EventTopic] = {
         amount="amount_fen",
         institution="institution",
         vocabularies={"institution": "institutions"},
-        rules=(refusal.outside("amount_fen", 0, 1000 * refusal.AMOUNT_FEN_MAX),),
+        rules=(refusal.outside("amount_fen", 0, refusal.TOTAL_FEN_MAX),),
     ),
 }
 

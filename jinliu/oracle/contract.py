@@ -23,7 +23,7 @@ TOPICS: Mapping[str, EventTopic] = {
     "payments": EventTopic(
         record="payment",
         words={"payer_bank": BANKS, "payee_bank": BANKS},
-        ranges={"amount_fen": (0, 10**13), "weight": (1, 10**9)},
+        ranges={"amount_fen": (0, 10**10), "weight": (1, 10**7)},
         person="payer_id",
     ),
     "operations": EventTopic(

@@ -70,7 +70,7 @@ def rules(**other: Any) -> Rules:
         "start_ms": START, "end_ms": START + 6 * HOUR, "tick_ms": HOUR,
         "lateness_ms": HOUR, "patience_ms": 3 * HOUR, "max_seq_jump": 1000, "persons": 100,
         "words": {"payer_bank": frozenset(BANKS), "payee_bank": frozenset(BANKS)},
-        "ranges": {"amount_fen": (0, 10**13), "weight": (1, 10**9)},
+        "ranges": {"amount_fen": (0, 10**10), "weight": (1, 10**7)},
         "person": "payer_id", "institution": None, "places": {}, "windows": ("hour", "2h"),
     }  # fmt: skip
     return Rules(**(given | other))

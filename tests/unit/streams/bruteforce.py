@@ -99,8 +99,8 @@ class Truth:
             and record["payee_bank"] in plan.world.banks
             and 0 <= record["payer_id"] < plan.world.people
             and record["payer_id"] % plan.shards == self.shard
-            and 0 <= record["amount_fen"] <= 10**13
-            and 1 <= record["weight"] <= 10**9
+            and 0 <= record["amount_fen"] <= 10**10
+            and 1 <= record["weight"] <= 10**7
         )
 
     def _tick(self, name: str, record: Any) -> None:
