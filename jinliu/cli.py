@@ -23,6 +23,10 @@ DIFFERENT = 1
 DAY_A_SECOND = 86_400.0
 STACK, PARTS, LOOK = "Run a stack", "Parts of a stack", "Look at a run"
 
+STAY = Annotated[
+    bool, typer.Option("--stay", help="When all is told, stay until stopped: for supervisors that take an end amiss.")
+]
+
 app = typer.Typer(
     name="jinliu",
     no_args_is_help=True,
@@ -78,6 +82,7 @@ def setup_command(
 def produce_command(
     settings: Settings,
     source: Annotated[list[str] | None, typer.Option(help="Source to tell; may be given again. All by default.")] = None,
+    stay: STAY = False,
     as_json: AS_JSON = False,
 ) -> None:
     """Tell sources into Kafka, from where the log stops to the end of the span, no further than the clock's horizon."""
@@ -94,7 +99,10 @@ def produce_command(
     if as_json:
         _out(done)
     else:
-        print(f"told {sum(summary.events.values()):,} events in {summary.wall_s:.1f} s", "and closed" if summary.closed else "and stopped early")
+        end = "and closed" if summary.closed else "and stopped early"
+        print(f"told {sum(summary.events.values()):,} events in {summary.wall_s:.1f} s {end}", flush=True)
+    if stay:
+        stop.wait()
 
 
 @app.command("process", rich_help_panel=PARTS)
@@ -131,6 +139,7 @@ def process_command(
 def clock_command(
     settings: Settings,
     create_topics: Annotated[bool, typer.Option("--create-topics", help="Create the topics that are missing first.")] = False,
+    stay: STAY = False,
 ) -> None:
     """Open the run and move the horizon, the simulated time no source may pass. One clock a run."""
     from jinliu import topics
@@ -148,6 +157,9 @@ def clock_command(
         print(f"run {run.id}: {run}", flush=True)
         ready()
         Clock(options, speed).run(stop)
+    if stay and not stop.is_set():
+        print("every source has closed; staying until stopped", flush=True)
+        stop.wait()
 
 
 @app.command("broker", rich_help_panel=PARTS)
