@@ -79,6 +79,15 @@ def position(tail: Tail, code: int, start_ms: int) -> Position | None:
     return Position(seq + told, end, told, False)
 
 
+def position_decoder(record: str, ids: Mapping[str, int], roster: Sequence[str]) -> Decoder:
+    """Decoder of what tells how far the sources of an event topic are."""
+    return Decoder(
+        {record: ids[record], "tick": ids["tick"]},
+        {"source": roster},
+        {record: ("source", "seq"), "tick": ("source", "seq", "kind", "tick_end")},
+    )
+
+
 class LogEnds:
     """Finds positions of sources in the partitions of one event topic."""
 
@@ -90,11 +99,7 @@ class LogEnds:
         self._record = record
         self._roster = tuple(roster)
         self._start_ms = start_ms
-        self._decoder = Decoder(
-            {record: ids[record], "tick": ids["tick"]},
-            {"source": self._roster},
-            {record: ("source", "seq"), "tick": ("source", "seq", "kind", "tick_end")},
-        )
+        self._decoder = position_decoder(record, ids, self._roster)
 
     def find(self, partition: int, sources: Sequence[str]) -> dict[str, Position]:
         """Positions of the sources in a partition; a source the log does not know starts with OPEN, seq 0."""

@@ -18,6 +18,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+_STAMP_S = 946_684_800
+"""Time stamp of every generated source (2000-01-01): its name says its content, and whole seconds outlive copies, such
+as the layers of an image."""
+
 _compiled: dict[str, Any] = {}
 _lock = threading.Lock()
 
@@ -93,6 +97,7 @@ def _write_once(path: Path, source: str) -> Path:
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
             file.write(source)
+        os.utime(temporary, (_STAMP_S, _STAMP_S))
         try:
             os.link(temporary, path)  # fails if another process was first: its time stamp must stand
         except OSError:
