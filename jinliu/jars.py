@@ -70,7 +70,7 @@ def _sha256(path: Path) -> str:
 
 
 def repositories() -> Iterator[str]:
-    """Base URLs of Maven repositories, most specific first: Maven's own settings, then the default of the `jgo` package."""
+    """Base URLs of Maven repositories, most specific first: of Maven's settings, then the default of `jgo`."""
     settings = Path.home() / ".m2" / "settings.xml"
     if settings.is_file():
         text = re.sub(r"<!--.*?-->", "", settings.read_text(), flags=re.S)
@@ -132,7 +132,8 @@ def ensure() -> Path:
     if missing:
         raise JarsMissing(
             f"the embedded Kafka lacks {len(missing)} of {len(jars)} jars in {into}: {'; '.join(missing[:3])}"
-            f"{' ...' if len(missing) > 3 else ''}. Reach a Maven repository once, or use --broker HOST:PORT with a Kafka of your own."
+            f"{' ...' if len(missing) > 3 else ''}. Reach a Maven repository once, or use --broker HOST:PORT "
+            "with a Kafka of your own."
         )
     stamp.touch()
     return into

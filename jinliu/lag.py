@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Self
 
 import kafka.errors
-from jinliu import topics
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
+
+from jinliu import topics
 
 if TYPE_CHECKING:
     from topologies import Topology

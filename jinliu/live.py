@@ -78,10 +78,13 @@ class Lines:
         if (not last and now - self._at < LINE_S) or overview.sim_ms is None:
             return
         self._at = now
-        shares = "  ".join(f"{NAMES.get(name, name)} {row.share or 0:.1%}" for name, row in sorted(overview.share.items()))
+        shares = "  ".join(
+            f"{NAMES.get(name, name)} {row.share or 0:.1%}" for name, row in sorted(overview.share.items())
+        )
         self._console.print(
             f"{day(overview.sim_ms)}  {shares}  | {overview.total('folded'):,} events, {rate:,.0f}/s, "
-            f"windows {overview.windows('FINAL'):,} final {overview.windows('INCOMPLETE'):,} incomplete of {overview.expected:,}",
+            f"windows {overview.windows('FINAL'):,} final {overview.windows('INCOMPLETE'):,} incomplete "
+            f"of {overview.expected:,}",
             markup=False,
         )
 
@@ -117,7 +120,14 @@ def _picture(overview: Overview, rate: float) -> Group:
     when = day(overview.sim_ms) if overview.sim_ms is not None else "waiting for the first window ..."
     title = Text.assemble(("jinliu 金流  ", "bold"), (when, "bold cyan"))
     table = Table(title=title, title_justify="left", expand=False)
-    for name, justify in (("channel", "left"), ("share of amount", "left"), ("", "right"), ("payments", "right"), ("yuan", "right"), ("status", "left")):
+    for name, justify in (
+        ("channel", "left"),
+        ("share of amount", "left"),
+        ("", "right"),
+        ("payments", "right"),
+        ("yuan", "right"),
+        ("status", "left"),
+    ):
         table.add_column(name, justify=justify)  # type: ignore[arg-type]
     for channel, row in sorted(overview.share.items(), key=lambda each: -(each[1].share or 0)):
         share = row.share or 0.0
@@ -128,7 +138,8 @@ def _picture(overview: Overview, rate: float) -> Group:
         )  # fmt: skip
     lines = [table]
     facts = (
-        f"{overview.total('folded'):,} events ({rate:,.0f}/s)  lag {overview.lag:,}  windows {overview.windows('FINAL'):,} final, "
+        f"{overview.total('folded'):,} events ({rate:,.0f}/s)  lag {overview.lag:,}  "
+        f"windows {overview.windows('FINAL'):,} final, "
         f"{overview.windows('INCOMPLETE'):,} incomplete of {overview.expected:,}  late {overview.total('late')}  "
         f"duplicate {overview.total('duplicate')}  dead {overview.total('dead')}"
     )

@@ -29,7 +29,9 @@ class Overview:
         self._expected: dict[tuple[str, str], int] = {}
         for metric in metrics.load().values():
             if metric.rollups:
-                names = tuple(world.windows.get(metric.name) or metric.windows or world.windows.get("default") or ("day",))
+                names = tuple(
+                    world.windows.get(metric.name) or metric.windows or world.windows.get("default") or ("day",)
+                )
                 for windows in nested(names, *span_ms, world.scale.tick_ms):
                     self._expected[metric.name, windows.name] = windows.count
         self._closed: dict[tuple[str, str], dict[int, str]] = {key: {} for key in self._expected}

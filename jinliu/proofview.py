@@ -18,7 +18,12 @@ def progress() -> Iterator[Callable[[Any], None]]:
     """A function that takes the oracle's progress and draws it on standard error."""
     console = Console(stderr=True)
     with Progress(
-        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), console=console, transient=True
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        console=console,
+        transient=True,
     ) as bars:
         tasks: dict[str, Any] = {}
 
@@ -36,6 +41,9 @@ def show(verdict: Any) -> None:
     document = verdict.as_dict()
     console.print(f"{document['compared']:,} rows compared, {document['different']:,} different", markup=False)
     for each in document["differences"][:SHOWN]:
-        console.print(f"  {each['metric']} {each['row']}: {each['field']} is {each['found']}, expected {each['expected']}", markup=False)
+        console.print(
+            f"  {each['metric']} {each['row']}: {each['field']} is {each['found']}, expected {each['expected']}",
+            markup=False,
+        )
     if len(document["differences"]) > SHOWN:
         console.print(f"  ... and {len(document['differences']) - SHOWN:,} more", markup=False)

@@ -18,7 +18,7 @@ def ready() -> None:
 
 
 def end_with_parent() -> None:
-    """If `$JINLIU_PARENT` started us, end as by SIGTERM once it is gone, so that a killed `up` leaves no children behind."""
+    """If `$JINLIU_PARENT` started us, end as by SIGTERM once it is gone: a killed `up` leaves no children behind."""
     parent = os.environ.get("JINLIU_PARENT", "")
     if not parent.isdigit():
         return

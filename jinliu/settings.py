@@ -8,10 +8,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import topologies
-from producers.options import Options as SourceOptions
 from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+import topologies
+from producers.options import Options as SourceOptions
 from schemas.errors import JinliuError
 from streams.options import Options as WorkerOptions
 
@@ -29,7 +30,9 @@ class UsageError(JinliuError):
 class Settings(BaseSettings):
     """Options common to the commands. None: not said."""
 
-    model_config = SettingsConfigDict(env_prefix="JINLIU_", env_ignore_empty=True, populate_by_name=True, extra="ignore")
+    model_config = SettingsConfigDict(
+        env_prefix="JINLIU_", env_ignore_empty=True, populate_by_name=True, extra="ignore"
+    )
 
     topology: str | None = None
     seed: int | None = None
@@ -113,7 +116,9 @@ class Settings(BaseSettings):
         except ValueError:
             pace = 0.0
         if not 0 < pace < float("inf"):
-            raise UsageError(f"--speed {self.speed} is not allowed: a number above 0 (simulated seconds per second), or max")
+            raise UsageError(
+                f"--speed {self.speed} is not allowed: a number above 0 (simulated seconds per second), or max"
+            )
         return pace
 
     def remember(self) -> None:
@@ -160,7 +165,9 @@ def _moment(option: str, text: str) -> tuple[int, bool]:
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        raise UsageError(f"{option} {text} is not allowed: a date such as 2022-06-30, or a time such as 2022-06-30T12:00:00") from None
+        raise UsageError(
+            f"{option} {text} is not allowed: a date such as 2022-06-30, or a time such as 2022-06-30T12:00:00"
+        ) from None
     if moment.tzinfo is not None:
         raise UsageError(f"{option} {text} is not allowed: the simulated clock has no zone; leave it out")
     return round(moment.replace(tzinfo=UTC).timestamp() * 1000), len(text) == 10

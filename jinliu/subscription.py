@@ -10,8 +10,9 @@ from typing import Any, Self
 
 import fastavro
 import kafka.errors
-from jinliu import broker as embedded
 from kafka import KafkaConsumer, TopicPartition
+
+from jinliu import broker as embedded
 from schemas import catalog
 from schemas.errors import JinliuError
 from streams import metrics
@@ -59,28 +60,41 @@ class MetricReader:
                 allow_auto_create_topics=False,
             )
         except kafka.errors.KafkaError as error:
-            raise SubscriptionError(f"no Kafka broker answers at {broker}: {error}; is it up, and is the address right?") from error
+            raise SubscriptionError(
+                f"no Kafka broker answers at {broker}: {error}; is it up, and is the address right?"
+            ) from error
         there = self._consumer.topics()
         places = []
         for topic, (name, _, _) in self._rows.items():
             if topic not in there:
                 self._consumer.close()
-                raise SubscriptionError(f"metric {name} has no topic {topic} at {broker}: start a run first (jinliu up), or check --prefix")
-            places += [TopicPartition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ())]
+                raise SubscriptionError(
+                    f"metric {name} has no topic {topic} at {broker}: start a run first (jinliu up), or check --prefix"
+                )
+            places += [
+                TopicPartition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ())
+            ]
         self._consumer.assign(places)
         self._consumer.seek_to_beginning(*places)
         self._places = places
 
     def poll(self, timeout_ms: int = POLL_MS) -> list[tuple[str, Any]]:
         """(metric, row) of what has arrived since the last call; waits for the first up to `timeout_ms`."""
-        return [found for records in self._consumer.poll(timeout_ms, max_records=5000).values() for record in records for found in self._read(record)]
+        return [
+            found
+            for records in self._consumer.poll(timeout_ms, max_records=5000).values()
+            for record in records
+            for found in self._read(record)
+        ]
 
     def _read(self, record: Any) -> Iterator[tuple[str, Any]]:
         if record.value is None:
             return
         name, row, schema_id = self._rows[record.topic]
         if int.from_bytes(record.value[1:HEADER_BYTES], "big") != schema_id:
-            raise SubscriptionError(f"{record.topic} offset {record.offset}: no row of metric {name}; who else writes there?")
+            raise SubscriptionError(
+                f"{record.topic} offset {record.offset}: no row of metric {name}; who else writes there?"
+            )
         body: Any = fastavro.schemaless_reader(BytesIO(record.value[HEADER_BYTES:]), self._schemas[name], None)
         yield name, row(**body)
 
@@ -123,7 +137,9 @@ def broker_of(broker: str | None, data: Path) -> Iterator[str]:
         yield broker
         return
     if not (data / "broker").is_dir():
-        raise SubscriptionError(f"{data} holds no run: start one with `jinliu up --data {data}`, or name a broker with --broker HOST:PORT")
+        raise SubscriptionError(
+            f"{data} holds no run: start one with `jinliu up --data {data}`, or name a broker with --broker HOST:PORT"
+        )
     with embedded.shared(data) as address:
         yield address
 

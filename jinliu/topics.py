@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import kafka.errors
 from kafka import KafkaAdminClient, KafkaConsumer, TopicPartition
 from kafka.admin import NewTopic
+
 from schemas.errors import JinliuError
 from streams import metrics
 from streams.partials import PARTIAL_PARTITIONS
@@ -59,7 +60,9 @@ def _admin(broker: str) -> Any:
     try:
         return KafkaAdminClient(bootstrap_servers=broker, client_id="jinliu-topics")
     except kafka.errors.KafkaError as error:
-        raise TopicError(f"no Kafka broker answers at {broker}: {error}; is it up, and is the address right?") from error
+        raise TopicError(
+            f"no Kafka broker answers at {broker}: {error}; is it up, and is the address right?"
+        ) from error
 
 
 def create(broker: str, prefix: str, topology: Topology) -> int:
@@ -123,7 +126,7 @@ def _partitions(admin: Any, names: set[str]) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class TopicState:
-    """A topic as the broker has it. records: offsets between the first and the last, all partitions (control records count)."""
+    """A topic as the broker has it. records: offsets from first to last, all partitions (control records count)."""
 
     name: str
     partitions: int
@@ -136,7 +139,9 @@ def states(broker: str, prefix: str, topology: Topology) -> list[TopicState]:
     try:
         consumer = KafkaConsumer(bootstrap_servers=broker, group_id=None, client_id="jinliu-topics")
     except kafka.errors.KafkaError as error:
-        raise TopicError(f"no Kafka broker answers at {broker}: {error}; is it up, and is the address right?") from error
+        raise TopicError(
+            f"no Kafka broker answers at {broker}: {error}; is it up, and is the address right?"
+        ) from error
     try:
         there = consumer.topics()
         found = []
@@ -146,7 +151,9 @@ def states(broker: str, prefix: str, topology: Topology) -> list[TopicState]:
                 continue
             places = [TopicPartition(name, number) for number in consumer.partitions_for_topic(name) or ()]
             ends, starts = consumer.end_offsets(places), consumer.beginning_offsets(places)
-            found.append(TopicState(name, len(places), sum(ends[place] - starts[place] for place in places), spec.about))
+            found.append(
+                TopicState(name, len(places), sum(ends[place] - starts[place] for place in places), spec.about)
+            )
         return found
     finally:
         consumer.close()

@@ -1,4 +1,4 @@
-"""`jinliu up`: the whole stack from one command: broker, topics, run, clock, sources, workers, and a view of the metrics."""
+"""`jinliu up`: the whole stack from one command: broker, topics, run, clock, sources, workers, a view of the metrics."""
 
 from __future__ import annotations
 
@@ -136,7 +136,9 @@ def _open(settings: Settings, address: str) -> Run:
 def _drop(settings: Settings) -> None:
     """Remove the run of a data directory; only what a run wrote there."""
     if settings.broker is not None:
-        raise UsageError("--fresh drops a data directory; on another broker (--broker) delete the topics, or use another --prefix")
+        raise UsageError(
+            "--fresh drops a data directory; on another broker (--broker) delete the topics, or use another --prefix"
+        )
     if embedded.abandoned(settings.data):
         embedded.end(settings.data)
     if embedded.running(settings.data) is not None:

@@ -19,7 +19,10 @@ def watch(settings: Settings, metric: str, *, once: bool, final: bool, as_json: 
 
     Raises SubscriptionError for an unknown metric, no broker, no run.
     """
-    with broker_of(settings.broker, settings.data) as address, MetricReader([metric], address, settings.prefix, settings.registry) as reader:
+    with (
+        broker_of(settings.broker, settings.data) as address,
+        MetricReader([metric], address, settings.prefix, settings.registry) as reader,
+    ):
         for _, row in reader.to_end():
             _print(row, final, as_json)
             if stop.is_set():
@@ -41,7 +44,9 @@ def _print(row: Any, final: bool, as_json: bool) -> None:
         head = f"{fields['window']} {day(fields['window_start'])} {fields['status'].lower()} r{fields['revision']}"
         if fields["missing"]:
             head += f" missing {fields['missing']:,}"
-    rest = "  ".join(f"{name} {_text(value)}" for name, value in fields.items() if name not in HEAD and value is not None)
+    rest = "  ".join(
+        f"{name} {_text(value)}" for name, value in fields.items() if name not in HEAD and value is not None
+    )
     print(f"{head}  {rest}".strip(), flush=True)
 
 
