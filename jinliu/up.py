@@ -1,4 +1,4 @@
-"""`jinliu up`: the whole stack from one command: broker, topics, run, clock, sources, workers, a view of the metrics."""
+"""`jinliu up`: the whole stack from one command: broker, topics, run, clock, sources, workers, a view of metrics."""
 
 from __future__ import annotations
 
