@@ -12,10 +12,11 @@ from typing import Annotated, Any
 
 import structlog
 import typer
-from jinliu.options import AS_JSON, OUTPUT, common
-from jinliu.settings import Settings, UsageError
 from rich.console import Console
 from rich.table import Table
+
+from jinliu.options import AS_JSON, OUTPUT, common
+from jinliu.settings import Settings, UsageError
 from schemas.errors import JinliuError
 
 USER_ERROR = 2
@@ -33,7 +34,7 @@ app = typer.Typer(
     add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
-    help="jinliu (金流): simulated payments, loans and wealth of China as Kafka event streams, with metrics that are proved. "
+    help="jinliu (金流): simulated payments of China as Kafka event streams, with metrics that are proved. "
     "Start with [bold]jinliu up[/bold]; every option is also an environment variable (JINLIU_SEED=8).",
 )
 
@@ -46,12 +47,14 @@ def _out(document: Any) -> None:
 @common
 def up_command(
     settings: Settings,
-    once: Annotated[bool, typer.Option("--once", help="Run the span to its final windows, print a summary and end.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="Run the span to its final windows, print a summary and end.")
+    ] = False,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes that fold and merge.")] = 1,
     fresh: Annotated[bool, typer.Option("--fresh", help="Drop what the data directory holds first.")] = False,
     as_json: AS_JSON = False,
 ) -> None:
-    """Everything from one command: Kafka, sources, workers and a live table of the metrics. Ctrl-C ends it; the data stays."""
+    """Everything from one command: Kafka, sources, workers, a live table of the metrics. Ctrl-C ends it; data stays."""
     from jinliu.live import view_for
     from jinliu.up import Plan, up
 
@@ -62,14 +65,20 @@ def up_command(
         return
     table = Table(title="Summary", title_justify="left", show_header=False)
     for name, value in summary.items():
-        text = ", ".join(f"{topic} {count:,}" for topic, count in value.items()) if isinstance(value, dict) else f"{value:,}"
+        text = (
+            ", ".join(f"{topic} {count:,}" for topic, count in value.items())
+            if isinstance(value, dict)
+            else f"{value:,}"
+        )
         table.add_row(name, text)
     Console().print(table)
 
 
 @app.command("setup", rich_help_panel=STACK)
 def setup_command(
-    kernels_only: Annotated[bool, typer.Option("--kernels-only", help="Only compile the kernels (no embedded Kafka).")] = False,
+    kernels_only: Annotated[
+        bool, typer.Option("--kernels-only", help="Only compile the kernels (no embedded Kafka).")
+    ] = False,
 ) -> None:
     """Fetch the embedded Kafka and compile the kernels, once; the other commands do what is missing themselves."""
     from jinliu.warm import warm
@@ -81,7 +90,9 @@ def setup_command(
 @common
 def produce_command(
     settings: Settings,
-    source: Annotated[list[str] | None, typer.Option(help="Source to tell; may be given again. All by default.")] = None,
+    source: Annotated[
+        list[str] | None, typer.Option(help="Source to tell; may be given again. All by default.")
+    ] = None,
     stay: STAY = False,
     as_json: AS_JSON = False,
 ) -> None:
@@ -95,7 +106,12 @@ def produce_command(
     with _broker(settings) as address:
         options = settings.source_options(address, tuple(source or ()))
         summary = produce(options, on_progress=lambda _: ready(), stop=stop)
-    done = {"events": dict(summary.events), "closed": summary.closed, "wall_s": round(summary.wall_s, 2), "cpu_s": round(summary.cpu_s, 2)}
+    done = {
+        "events": dict(summary.events),
+        "closed": summary.closed,
+        "wall_s": round(summary.wall_s, 2),
+        "cpu_s": round(summary.cpu_s, 2),
+    }
     if as_json:
         _out(done)
     else:
@@ -115,7 +131,7 @@ def process_command(
     web_host: Annotated[str, typer.Option(help="Address for Prometheus metrics.")] = "127.0.0.1",
     as_json: AS_JSON = False,
 ) -> None:
-    """One worker: folds events into metrics, sharing the shards with the other workers of the prefix. Runs until stopped."""
+    """One worker: folds events into metrics, sharing the shards with the prefix's other workers. Runs until stopped."""
     from jinliu.ready import ready
     from schemas.memory import keep_freed
     from streams.worker import run
@@ -138,7 +154,9 @@ def process_command(
 @common
 def clock_command(
     settings: Settings,
-    create_topics: Annotated[bool, typer.Option("--create-topics", help="Create the topics that are missing first.")] = False,
+    create_topics: Annotated[
+        bool, typer.Option("--create-topics", help="Create the topics that are missing first.")
+    ] = False,
     stay: STAY = False,
 ) -> None:
     """Open the run and move the horizon, the simulated time no source may pass. One clock a run."""
@@ -164,7 +182,9 @@ def clock_command(
 
 @app.command("broker", rich_help_panel=PARTS)
 @common
-def broker_command(settings: Settings, port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None) -> None:
+def broker_command(
+    settings: Settings, port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None
+) -> None:
     """The embedded Kafka alone, on the data directory, until stopped."""
     from jinliu import broker as embedded
 
@@ -185,7 +205,9 @@ def broker_command(settings: Settings, port: Annotated[int | None, typer.Option(
 def watch_command(
     settings: Settings,
     metric: Annotated[str, typer.Argument(help="Metric, such as market-share.")],
-    once: Annotated[bool, typer.Option("--once", help="End at the end of the topic instead of waiting for more.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="End at the end of the topic instead of waiting for more.")
+    ] = False,
     final: Annotated[bool, typer.Option("--final", help="Only rows of closed windows.")] = False,
     as_json: AS_JSON = False,
 ) -> None:
@@ -255,7 +277,7 @@ def digest_command(
     source: Annotated[list[str] | None, typer.Option(help="Source; may be given again. All by default.")] = None,
     as_json: AS_JSON = False,
 ) -> None:
-    """SHA-256 of each (source, topic, shard) sequence: the same on any machine, for any chunk size and number of processes."""
+    """SHA-256 of each (source, topic, shard) sequence: the same on any machine and for any number of processes."""
     from producers.digest import digest
 
     start, end = settings.span_ms
@@ -273,9 +295,11 @@ def bench_command(
     name: Annotated[list[str] | None, typer.Argument(help="Entries to run; all by default.")] = None,
     events: Annotated[int, typer.Option(min=10_000, help="Events of the larger entries.")] = 4_000_000,
     seconds: Annotated[int, typer.Option(min=5, max=3600, help="Length of the paced entry.")] = 30,
-    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable output on standard output.", rich_help_panel=OUTPUT)] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Machine-readable output on standard output.", rich_help_panel=OUTPUT)
+    ] = False,
 ) -> None:
-    """Measure: CPU per event and events per second of folding, emitting, the whole pipeline, latency, and stock Faust."""
+    """Measure CPU per event and events per second: folding, emitting, the whole pipeline, latency, stock Faust."""
     from jinliu.bench import run, show
 
     found = run(tuple(name or ()), events, seconds)
@@ -319,7 +343,9 @@ def _logs() -> None:
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    logging.basicConfig(
+        level=logging.WARNING, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
     for name in ("kafka", "aiokafka"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
 

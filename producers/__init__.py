@@ -1,1 +1,1 @@
-"""The sources: the seeded economy (what happens), one generator per source (who tells it), and how it gets into Kafka."""
+"""The sources: the seeded economy (what happens), one generator per source (who tells it), how it gets into Kafka."""

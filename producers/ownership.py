@@ -119,8 +119,8 @@ class Ownership:
         self._consumer.poll(timeout_ms=0, max_records=1)
         if self._place not in self._consumer.assignment():
             raise OwnershipLostError(
-                f"source {self.source} went to another process, or this one was silent for over {SESSION_S:g} s: it "
-                "stops here; start it again to go on where the log ends"
+                f"source {self.source} went to another process, or this one or the broker was silent for over "
+                f"{SESSION_S:g} s"
             )
 
     def close(self) -> None:

@@ -1,17 +1,22 @@
 """`produce`: the sources of one process, from where the log stops to the end of the span."""
 
+import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from producers.errors import OwnershipLostError
 from producers.feed import Blocks
 from producers.options import Options
 from producers.ownership import Ownership
 from producers.policies import Decision
 from producers.progress import OnProgress
-from producers.runrecord import open_run
+from producers.runrecord import Run, open_run
 from producers.teller import Build, Teller
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,27 +39,51 @@ def produce(
     """Tell the sources of `options` from where the log stops to the end of the span; blocks until then or until `stop`.
 
     On `stop` everything made is flushed and acknowledged, progress is written and the groups are left: a later call
-    goes on exactly there. `build` makes one generator a source from the levers in force (default: the economy's).
+    goes on exactly there. A source lost while the broker was away, and to nobody, is claimed again. `build` makes one
+    generator a source from the levers in force (default: the economy's).
 
-    Raises AlreadyRunningError, OtherRunError, OwnershipLostError, SendError, ResumeError or TopicMissingError.
+    Raises AlreadyRunningError, OtherRunError, SendError, ResumeError or TopicMissingError.
     """
     wall, cpu = time.monotonic(), time.process_time()
     stop = stop or threading.Event()
     run = open_run(options)
+    told: Counter[str] = Counter()
+    while True:
+        try:
+            closed = _tell(options, run, told, on_progress, stop, build or economy_generators)
+            break
+        except OwnershipLostError as error:
+            # A broker that was away forgets its groups. Claiming again tells whether somebody else goes on instead
+            # of us (AlreadyRunningError); if not, the log says where to.
+            log.warning("%s; claiming it again", error)
+    return Summary(told, closed, time.monotonic() - wall, time.process_time() - cpu)
+
+
+def _tell(
+    options: Options,
+    run: Run,
+    told: Counter[str],
+    on_progress: OnProgress | None,
+    stop: threading.Event,
+    build: Build,
+) -> bool:
+    """Own the sources and tell them as long as they are ours; adds the events acknowledged to `told`. Returns whether
+    they are closed."""
     owners = [Ownership(options, source) for source in options.sources]
     try:
         for owner in owners:
             owner.claim(stop)
-        teller = Teller(options, run, owners, on_progress, build or economy_generators)
+        teller = Teller(options, run, owners, on_progress, build)
         try:
             teller.run(stop)
             teller.finish()
         finally:
+            told.update(teller.events())
             teller.close()
+        return teller.closed
     finally:
         for owner in owners:
             owner.close()
-    return Summary(teller.events(), teller.closed, time.monotonic() - wall, time.process_time() - cpu)
 
 
 def economy_generators(options: Options, levers: Sequence[Decision]) -> Mapping[str, Blocks]:

@@ -7,11 +7,11 @@ class JinliuError(Exception):
     """Something a user can act on: the message says what is wrong, where, what to do. The CLI prints it as one line."""
 
 
-class UnsupportedSchema(JinliuError):  # noqa: N818  (the name says what is wrong)
+class UnsupportedSchema(JinliuError):
     """An Avro schema uses a type that the columnar kernels do not handle."""
 
 
-class UnknownSchema(JinliuError):  # noqa: N818  (the name says what is wrong)
+class UnknownSchema(JinliuError):
     """A schema name or id is in neither the catalog nor the registry's answers."""
 
 
@@ -19,7 +19,7 @@ class WireError(JinliuError):
     """The bytes of one record are not what their schema says, or a value does not fit its schema."""
 
 
-class CorruptBatch(JinliuError):  # noqa: N818  (the name says what is wrong)
+class CorruptBatch(JinliuError):
     """A Kafka record batch is not of the v2 format or its checksum is wrong."""
 
 
@@ -31,5 +31,5 @@ class RegistryError(JinliuError):
     """The schema registry cannot be reached or refused a schema."""
 
 
-class IncompatibleSchema(JinliuError):  # noqa: N818  (the name says what is wrong)
+class IncompatibleSchema(JinliuError):
     """A new version of a schema cannot read what an earlier version wrote."""

@@ -54,6 +54,7 @@ def create_app(options: Options, run: Mapping[str, Any] | None = None) -> App:
         RunMismatchError: the topics hold a run of another topology.
     """
     run = wait_for_run(options) if run is None else run
+    known = metrics.load()  # before the ids: a metric of one's own gets its schema's id when it is loaded
     ids = catalog.ids(options.registry)
     tasks: dict[str, Callable[[int], Task]] = {}
     decoders: dict[str, fetch.RowsDecoder] = {}
@@ -62,7 +63,7 @@ def create_app(options: Options, run: Mapping[str, Any] | None = None) -> App:
         topic = options.topic(name)
         decoders[topic] = decoder_of(plan, ids)
         tasks[topic] = partial(FoldTask, options, plan, ids)
-    for metric in metrics.load().values():
+    for metric in known.values():
         if metric.rollups:
             tasks[options.topic(f"partials.{metric.name}")] = partial(MergeTask, options, metric, by_topic, ids)
     fetch.install(decoders, raw=tasks.keys() - decoders.keys())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
@@ -134,6 +134,10 @@ class Metric:
     def topics(self) -> tuple[str, ...]:
         """Event topics it reads."""
         return tuple(dict.fromkeys(rollup.topic for rollup in self.rollups))
+
+    def window_names(self, windows: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+        """Windows it is computed over. windows: the topology's, by metric, with a `default`."""
+        return tuple(windows.get(self.name) or self.windows or windows.get("default") or ("day",))
 
     def key_of(self, row: Any) -> tuple[Any, ...]:
         return tuple(getattr(row, name) for name in self.key)

@@ -171,7 +171,7 @@ def plan_topic(
     people = -(-world.people // world.shards)
     rollups = []
     for metric in sorted(metrics, key=lambda metric: metric.name):
-        names = tuple(windows.get(metric.name) or metric.windows or windows.get("default") or ("day",))
+        names = metric.window_names(windows)
         for rollup in metric.rollups:
             if rollup.topic == topic:
                 rollups.append(BoundRollup(metric.name, bind(rollup, columns, people), nested(names, *span)))

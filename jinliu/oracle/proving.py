@@ -27,7 +27,6 @@ from streams.rows import avro
 if TYPE_CHECKING:
     from topologies import Topology
 
-DEFAULT_WINDOWS = ("day",)
 OPEN_STATUS = "PROVISIONAL"
 ACCOUNTING = "accounting"
 
@@ -76,11 +75,6 @@ def verify(
             reader.close()
 
 
-def windows_of(metric: Metric, windows: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The windows a metric is computed over in a topology."""
-    return tuple(windows.get(metric.name, ()) or metric.windows or DEFAULT_WINDOWS)
-
-
 def rules_of(topic: str, topology: "Topology", run: Mapping[str, Any], windows: Iterable[str]) -> Rules:
     """By what a topic's records are judged in a run."""
     spec, scale = TOPICS[topic], topology.scale
@@ -122,7 +116,7 @@ def _tasks(
     for topic in _topics(metrics):
         reading = [metric for metric in metrics.values() if topic in metric.topics()]
         rules = rules_of(
-            topic, topology, run, (name for metric in reading for name in windows_of(metric, topology.windows))
+            topic, topology, run, (name for metric in reading for name in metric.window_names(topology.windows))
         )
         schemas = {name: (ids[name], catalog.schema(name).text) for name in (rules.record, "tick")}
         extents = log.extents(topic)
@@ -177,7 +171,7 @@ def _expected(
 ) -> dict[Key, dict[str, Any]]:
     """The rows of all closed windows of a metric, with status and missing."""
     out: dict[Key, dict[str, Any]] = {}
-    for name in windows_of(metric, topology.windows):
+    for name in metric.window_names(topology.windows):
         closed = closed_windows(metric, name, run, judged)
         for row in proof.rows(metric.name, metric.proof, name):
             completed = closed.get(row.get("window_start"))

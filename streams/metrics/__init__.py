@@ -1,8 +1,13 @@
-"""One file a metric. Each module here defines `METRIC`; adding one touches no other file."""
+"""One file a metric. Each module here defines `METRIC`; adding one touches no other file.
+
+The folders that the environment variable JINLIU_METRICS names are searched too, so that a metric need not live in the
+installed package. Every process of a run must see the same ones.
+"""
 
 from __future__ import annotations
 
 import importlib
+import os
 import pkgutil
 from functools import cache
 
@@ -10,6 +15,8 @@ from schemas import catalog
 from streams.errors import DefinitionError
 from streams.metric import Metric
 from streams.rows import avsc
+
+__path__ += [folder for folder in os.environ.get("JINLIU_METRICS", "").split(os.pathsep) if folder]
 
 
 @cache

@@ -1,6 +1,7 @@
 """Play a fault schedule against a real stack and prove what comes out.
 
-``python -m tests.faults.play --count 20 --seed 1`` plays twenty schedules and prints a line each; exit code 1 if one does not verify.
+``python -m tests.faults.play --count 20 --seed 1`` plays twenty schedules and prints a line each; exit code 1 if one
+does not verify.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ SESSION_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Played:
-    """What a schedule came to: rows compared with the oracle, rows that differ, shards that found themselves fenced, seconds."""
+    """What a schedule came to: rows compared with the oracle, those that differ, shards found fenced, seconds."""
 
     schedule: Schedule
     compared: int
@@ -116,7 +117,9 @@ def _zombie(stack: Stack, away: _Away) -> None:
     taken = stack.log("worker-2").read_text().count("shards taken over")
     stack.signal("worker-1", signal.SIGSTOP)
     wait_until(
-        lambda: stack.log("worker-2").read_text().count("shards taken over") > taken, "worker-2 to take the shards over", SESSION_S
+        lambda: stack.log("worker-2").read_text().count("shards taken over") > taken,
+        "worker-2 to take the shards over",
+        SESSION_S,
     )
     away.wait()
     stack.signal("worker-1", signal.SIGCONT)
@@ -135,7 +138,7 @@ class _Away:
 
 
 def _finish(stack: Stack, schedule: Schedule) -> None:
-    """Sources closed and everything folded and merged; whoever died of a fault's consequence is started again, as a supervisor would."""
+    """Sources closed, everything folded and merged; who died of a consequence is started again, as supervisors do."""
     world = topologies.load("china")
 
     def done() -> bool:
@@ -164,7 +167,10 @@ def main() -> int:
                 played = play(schedule, Path(home))
             except AssertionError as error:
                 failed += 1
-                print(f"FAILED {schedule}: {error}; replay: python -m tests.faults.play --count 1 --seed {seed}", flush=True)
+                print(
+                    f"FAILED {schedule}: {error}; replay: python -m tests.faults.play --count 1 --seed {seed}",
+                    flush=True,
+                )
                 continue
         failed += bool(played.differences)
         word = "equal" if not played.differences else f"DIFFERENT: {played.differences[:3]}"

@@ -1,8 +1,8 @@
 """Fault schedules: what is killed, stopped and started again, and when, drawn from one seed.
 
-A crash is a value. ``draw(seed)`` gives the same schedule on every machine, and a failure prints the seed and the command that
-replays it. The faults: ``kill -9`` of a worker, of the sources, of the broker; and the zombie: a worker stopped past its session, its
-shards taken over, then continued, then its successor killed.
+A crash is a value. ``draw(seed)`` gives the same schedule on every machine, and a failure prints the seed and the
+command that replays it. The faults: ``kill -9`` of a worker, of the sources, of the broker; and the zombie: a worker
+stopped past its session, its shards taken over, then continued, then its successor killed.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ class Fault(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """One fault: ``at`` is the share of the span told when it strikes, in (0, 1); ``pause_s`` how long the victim stays away."""
+    """One fault: it strikes when the share ``at`` of the span is told; the victim stays away for ``pause_s``."""
 
     at: float
     fault: Fault
@@ -51,5 +51,7 @@ def draw(seed: int) -> Schedule:
     kinds = list(Fault)
     faults = [kinds[seed % len(kinds)]] + [rng.choice(kinds) for _ in range(rng.randint(1, 2))]
     points = sorted(rng.uniform(0.1, 0.8) for _ in faults)
-    strikes = [Strike(round(at, 3), fault, round(rng.uniform(0.0, 1.5), 2)) for at, fault in zip(points, faults, strict=True)]
+    strikes = [
+        Strike(round(at, 3), fault, round(rng.uniform(0.0, 1.5), 2)) for at, fault in zip(points, faults, strict=True)
+    ]
     return Schedule(seed, tuple(strikes))

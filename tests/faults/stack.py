@@ -1,4 +1,4 @@
-"""A stack of real processes that a test may kill: broker, clock, sources and workers, each a child started as a user would."""
+"""A stack of real processes that a test may kill: broker, clock, sources, workers, each started as a user would."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 
 from jinliu import broker as embedded
 from tests.waiting import wait_until
+
 
 class Stack:
     """Broker, clock, sources and workers of one data directory; children are known by name.

@@ -1,4 +1,4 @@
-"""The stack under faults: any four neighbouring seeds strike with every kind of fault; more by `python -m tests.faults.play`."""
+"""The stack under faults: four neighbouring seeds strike with every kind; more by `python -m tests.faults.play`."""
 
 from __future__ import annotations
 

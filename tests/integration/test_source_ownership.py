@@ -7,7 +7,7 @@ import pytest
 from kafka import KafkaAdminClient
 from kafka.admin import MemberToRemove
 
-from producers.errors import AlreadyRunningError, OwnershipLostError, PolicyError
+from producers.errors import AlreadyRunningError, PolicyError
 from producers.movelever import move_lever
 from producers.options import Options
 from producers.progress import Progress
@@ -54,15 +54,12 @@ def test_a_second_copy_is_refused_and_the_first_goes_on(broker: str) -> None:
     assert_whole(run)
 
 
-def test_a_source_that_loses_its_place_stops_and_a_successor_goes_on(broker: str) -> None:
+def test_a_source_that_loses_its_place_to_nobody_claims_it_again(broker: str) -> None:
     run = options(broker, ticks=300)
     make_topics(run)
-    with Ticking(run, speed=DAYS_A_SECOND), Running(run) as first:
+    with Ticking(run, speed=10 * DAYS_A_SECOND), Running(run) as first:
         _remove(run, "unionpay")
-        with pytest.raises(OwnershipLostError, match="source unionpay went to another process"):
-            first.result.result(120)
-    with Ticking(run):
-        assert tell(run).closed
+        assert first.result.result(120).closed
     assert_whole(run)
 
 
