@@ -1,8 +1,9 @@
-"""Keeping freed memory in the process, where the C library would hand it back to the system after every chunk."""
+"""Memory of a process that runs long: freed blocks stay in it, and the garbage collector leaves start-up alone."""
 
 from __future__ import annotations
 
 import ctypes
+import gc
 import sys
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's malloc.h
@@ -24,3 +25,12 @@ def keep_freed() -> bool:
         return False
     mallopt.argtypes, mallopt.restype = [ctypes.c_int, ctypes.c_int], ctypes.c_int
     return bool(mallopt(_MMAP_THRESHOLD, _MMAP_MOST)) and bool(mallopt(_TRIM_THRESHOLD, _TRIM))
+
+
+def leave_start_up_alone() -> None:
+    """Takes every object there is now out of the garbage collector's rounds. To be called once, when start-up is over.
+
+    A process with Numba and its kernels holds some 10**6 objects that live to its end. Each full collection walks them
+    all, and so does the last one at exit.
+    """
+    gc.freeze()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from faust.types import TP
 
+from schemas.memory import leave_start_up_alone
 from streams.app import create_app
 from streams.failures import FOLD_EXIT_CODE, FoldError
 from streams.librarylogs import forward_libraries
@@ -89,10 +90,14 @@ async def _until_told(
 ) -> None:
     """Returns by raising, so that the wait above ends whichever comes first."""
     told_s = 0.0
+    started = False
     while not stop.is_set() and not engine.failed.is_set() and not app.crashed:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(engine.failed.wait(), 0.1)
         told_s += 0.1
+        if engine.ready.is_set() and not started:
+            started = True
+            leave_start_up_alone()
         if told_s >= STATUS_S and engine.ready.is_set():
             told_s = 0.0
             status = _status(app, engine)

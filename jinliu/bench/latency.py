@@ -25,7 +25,7 @@ from schemas.decode import Decoder
 from streams.windows import nested
 
 METRIC, TOPIC = "market-share", "payments"
-COMMIT_MS, PROVISIONAL_MS = 100, 200
+COMMIT_MS, PROVISIONAL_MS = 200, 200
 SPEED = 1
 """Simulated seconds per second."""
 WARM_UP_S = 5.0
