@@ -99,13 +99,21 @@ def produce_command(
     """Tell sources into Kafka, from where the log stops to the end of the span, no further than the clock's horizon."""
     from jinliu.ready import ready
     from producers.run import produce
-    from schemas.memory import keep_freed
+    from schemas.memory import keep_freed, leave_start_up_alone
+
+    started = threading.Event()
+
+    def told(_: object) -> None:
+        if not started.is_set():
+            started.set()
+            leave_start_up_alone()
+        ready()
 
     keep_freed()
     stop = _stop_on_signals()
     with _broker(settings) as address:
         options = settings.source_options(address, tuple(source or ()))
-        summary = produce(options, on_progress=lambda _: ready(), stop=stop)
+        summary = produce(options, on_progress=told, stop=stop)
     done = {
         "events": dict(summary.events),
         "closed": summary.closed,
