@@ -118,6 +118,7 @@ class Terminal:
 
 def _picture(overview: Overview, rate: float) -> Group:
     when = day(overview.sim_ms) if overview.sim_ms is not None else "waiting for the first window ..."
+    shown = {row.window_start for row in overview.share.values()}
     title = Text.assemble(("jinliu 金流  ", "bold"), (when, "bold cyan"))
     table = Table(title=title, title_justify="left", expand=False)
     for name, justify in (
@@ -136,14 +137,32 @@ def _picture(overview: Overview, rate: float) -> Group:
             NAMES.get(channel, channel), Text(bar, style="cyan"), f"{share:.2%}", number(row.payments_weighted),
             number(row.amount_weighted_fen / 100), row.status.lower(),
         )  # fmt: skip
-    lines = [table]
+    if shown:
+        table.caption = f"the newest closed day: {day(max(shown))}" if _closed(overview) else "the first window fills"
+        table.caption_justify = "left"
     facts = (
         f"{overview.total('folded'):,} events ({rate:,.0f}/s)  lag {overview.lag:,}  "
         f"windows {overview.windows('FINAL'):,} final, "
         f"{overview.windows('INCOMPLETE'):,} incomplete of {overview.expected:,}  late {overview.total('late')}  "
         f"duplicate {overview.total('duplicate')}  dead {overview.total('dead')}"
     )
-    return Group(*lines, Text(facts, style="dim"), Text("Ctrl-C stops and keeps the data", style="dim"))
+    return Group(
+        table, Text(_quality(overview)), Text(facts, style="dim"), Text("Ctrl-C stops and keeps the data", style="dim")
+    )
+
+
+def _quality(overview: Overview) -> str:
+    row = overview.quality
+    if row is None or row.success_rate is None:
+        return ""
+    return (
+        f"{row.window} from {day(row.window_start)}: {row.success_rate:.4%} succeed, "
+        f"response p50 {row.latency_p50_ms:.0f} ms p99 {row.latency_p99_ms:.0f} ms, {row.phished_users or 0:,} of {row.qr_users or 0:,} simulated people phished"
+    )
+
+
+def _closed(overview: Overview) -> bool:
+    return all(row.status != "PROVISIONAL" for row in overview.share.values())
 
 
 def number(value: float) -> str:

@@ -29,18 +29,17 @@ class Overview:
         self._expected: dict[tuple[str, str], int] = {}
         for metric in metrics.load().values():
             if metric.rollups:
-                names = tuple(
-                    world.windows.get(metric.name) or metric.windows or world.windows.get("default") or ("day",)
-                )
-                for windows in nested(names, *span_ms, world.scale.tick_ms):
+                for windows in nested(metric.window_names(world.windows), *span_ms, world.scale.tick_ms):
                     self._expected[metric.name, windows.name] = windows.count
         self._closed: dict[tuple[str, str], dict[int, str]] = {key: {} for key in self._expected}
         self._accounts: dict[tuple[str, int, str], Any] = {}
         self.rows = 0
         self.lag = 0
         self.share: dict[str, Any] = {}
-        self.share_window: tuple[str, int] | None = None
+        self._shown: tuple[bool, int] | None = None
         self.quality: Any = None
+        self.sim_ms: int | None = None
+        """Start of the newest finest window of market-share that has rows: where the stream is."""
 
     def take(self, rows: Iterable[tuple[str, Any]]) -> None:
         """Take in rows as (metric, row)."""
@@ -51,24 +50,23 @@ class Overview:
                 continue
             if row.status in CLOSED:
                 self._closed[name, row.window][row.window_start] = row.status
-            if name == "market-share" and row.scene == "ALL":
-                window = (row.window, row.window_start)
-                if self._newer(name, window):
-                    self.share_window, self.share = window, {}
-                if window == self.share_window:
-                    self.share[row.channel] = row
-            if name == "payment-quality" and (self.quality is None or row.window_start >= self.quality.window_start):
-                self.quality = row
+            if name == "market-share" and row.scene == "ALL" and row.window == self._finest(name):
+                self._show(row)
+            if name == "payment-quality" and row.institution == row.route == "ALL" and row.window == self._finest(name):
+                if self.quality is None or row.window_start >= self.quality.window_start:
+                    self.quality = row
 
-    def _newer(self, name: str, window: tuple[str, int]) -> bool:
-        """Whether a window is later than the one shown; of two lengths the finest is shown."""
-        finest = next(key[1] for key in self._expected if key[0] == name)
-        return window[0] == finest and (self.share_window is None or window[1] > self.share_window[1])
+    def _show(self, row: Any) -> None:
+        """`share` holds the newest closed window; until one has closed, the newest one (of which parts may be told)."""
+        self.sim_ms = max(self.sim_ms or 0, row.window_start)
+        window = (row.status in CLOSED, row.window_start)
+        if self._shown is None or window > self._shown:
+            self._shown, self.share = window, {}
+        if window == self._shown:
+            self.share[row.channel] = row
 
-    @property
-    def sim_ms(self) -> int | None:
-        """Start of the newest finest window of market-share that has rows."""
-        return self.share_window[1] if self.share_window else None
+    def _finest(self, name: str) -> str:
+        return next(key[1] for key in self._expected if key[0] == name)
 
     @property
     def complete(self) -> bool:

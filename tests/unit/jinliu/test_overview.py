@@ -53,12 +53,13 @@ def test_accounts_are_the_newest_row_of_each_shard(overview: Overview) -> None:
     assert (summary["late"], summary["duplicate"], summary["dead"]) == (1, 2, 3)
 
 
-def test_the_newest_finest_window_is_shown(overview: Overview) -> None:
-    overview.take([share(0, "BANK", 0.1, "FINAL")])
-    overview.take([share(1, "BANK", 0.2, "PROVISIONAL"), share(1, "ALIPAY", 0.8, "PROVISIONAL")])
-    overview.take([share(0, "BANK", 0.9, "FINAL"), share(2, "BANK", 0.5, "PROVISIONAL", window="month")])
-    assert overview.sim_ms == START + DAY
+def test_the_newest_closed_window_is_shown_and_before_it_the_one_that_fills(overview: Overview) -> None:
+    overview.take([share(0, "BANK", 0.2, "PROVISIONAL"), share(0, "ALIPAY", 0.8, "PROVISIONAL")])
     assert {name: row.share for name, row in overview.share.items()} == {"BANK": 0.2, "ALIPAY": 0.8}
+    overview.take([share(0, "BANK", 0.1, "FINAL"), share(0, "ALIPAY", 0.9, "FINAL")])
+    overview.take([share(1, "BANK", 1.0, "PROVISIONAL"), share(2, "BANK", 0.5, "PROVISIONAL", window="month")])
+    assert overview.sim_ms == START + DAY
+    assert {name: row.share for name, row in overview.share.items()} == {"BANK": 0.1, "ALIPAY": 0.9}
 
 
 def test_complete_when_every_window_of_every_metric_is_closed(overview: Overview) -> None:
