@@ -157,7 +157,8 @@ def _quality(overview: Overview) -> str:
         return ""
     return (
         f"{row.window} from {day(row.window_start)}: {row.success_rate:.4%} succeed, "
-        f"response p50 {row.latency_p50_ms:.0f} ms p99 {row.latency_p99_ms:.0f} ms, {row.phished_users or 0:,} of {row.qr_users or 0:,} simulated people phished"
+        f"response p50 {row.latency_p50_ms:.0f} ms p99 {row.latency_p99_ms:.0f} ms, "
+        f"{row.phished_users or 0:,} of {row.qr_users or 0:,} simulated people phished"
     )
 
 

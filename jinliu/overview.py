@@ -53,8 +53,7 @@ class Overview:
             if name == "market-share" and row.scene == "ALL" and row.window == self._finest(name):
                 self._show(row)
             if name == "payment-quality" and row.institution == row.route == "ALL" and row.window == self._finest(name):
-                if self.quality is None or row.window_start >= self.quality.window_start:
-                    self.quality = row
+                self.quality = max(row, self.quality or row, key=lambda each: each.window_start)
 
     def _show(self, row: Any) -> None:
         """`share` holds the newest closed window; until one has closed, the newest one (of which parts may be told)."""

@@ -42,7 +42,10 @@ def close(overview: Overview, status: str = "FINAL") -> None:
     for name, window in list(overview._expected):
         starts = [START + n * DAY for n in range(3)] if window == "day" else [START]
         for start in starts:
-            row = SimpleNamespace(window=window, window_start=start, status=status, channel="BANK", scene="DINING")
+            row = SimpleNamespace(
+                window=window, window_start=start, status=status, channel="BANK", scene="DINING", institution="icbc",
+                route="ALL",
+            )  # fmt: skip
             overview.take([(name, row)])
 
 
