@@ -23,6 +23,14 @@ if TYPE_CHECKING:
 
     import aiokafka
 
+FETCH_MIN_BYTES = 1 << 20
+"""The broker answers a fetch at once when it has so much: as much as one partition gives at most."""
+
+FETCH_WAIT_MS = 50
+"""Else it waits so long for more. With 1 byte and Faust's 1500 ms chunks hold a single batch each, and a fetch of idle
+partitions keeps busy ones waiting.
+"""
+
 
 class Owner(Protocol):
     """What the consumer asks of the engine."""
@@ -65,6 +73,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
     def _create_worker_consumer(self, transport: driver.Transport) -> aiokafka.AIOKafkaConsumer:
         consumer = super()._create_worker_consumer(transport)
         consumer._isolation_level = "read_committed"  # Faust sets it only for its own exactly-once
+        consumer._fetch_min_bytes, consumer._fetch_max_wait_ms = FETCH_MIN_BYTES, FETCH_WAIT_MS
         return consumer
 
     async def _commit(self, offsets: Mapping[TP, int]) -> bool:

@@ -6,6 +6,7 @@ import inspect
 from importlib.metadata import version
 from typing import Any
 
+import aiokafka
 import pytest
 from aiokafka.consumer.group_coordinator import GroupCoordinator
 from faust.transport import consumer as faust_consumer
@@ -150,3 +151,9 @@ def test_contract_with_faust() -> None:
     assert list(inspect.signature(thread._commit).parameters) == list(
         inspect.signature(ConsumerThread._commit).parameters
     )
+
+
+def test_aiokafka_still_takes_fetch_settings_from_the_attributes_that_are_set() -> None:
+    source = inspect.getsource(aiokafka.AIOKafkaConsumer.start)
+    for name in ("_fetch_min_bytes", "_fetch_max_wait_ms", "_isolation_level"):
+        assert f"=self.{name}," in source, f"aiokafka moved {name}: streams/transport.py sets it"
