@@ -94,7 +94,7 @@ def latency(events: int, seconds: int) -> dict[str, Any]:
         made.until("the first event", lambda: made.records(TOPIC) > 0, 120.0)
         watched.watch(seconds + LEFT_BEHIND_S)
         made.children.check()
-        delays = np.concatenate(list(_delays(made, watched)))
+        delays = np.concatenate([np.empty(0, np.int64), *_delays(made, watched)])
     covered = delays[delays != NEVER]
     if not len(covered):
         raise BenchError(f"none of {len(delays)} events told between warm-up and the end is covered by a metric row")
