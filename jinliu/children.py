@@ -71,14 +71,15 @@ class Children:
                 why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
                 raise ChildDied(f"{child.name} ended with {why}: {child.last_words()} (whole log: {child.log})")
 
-    def stop(self) -> None:
-        """SIGTERM to all at once, then wait; SIGKILL for one that does not end in time."""
-        for child in self._children:
+    def stop(self, *names: str) -> None:
+        """SIGTERM to those named (all by default) at once, then wait; SIGKILL for one that does not end in time."""
+        chosen = [child for child in self._children if not names or child.name in names]
+        for child in chosen:
             if child.process.poll() is None:
                 child.asked = True
                 child.process.terminate()
         end = time.monotonic() + STOP_LIMIT_S
-        for child in self._children:
+        for child in chosen:
             try:
                 child.process.wait(max(0.1, end - time.monotonic()))
             except subprocess.TimeoutExpired:

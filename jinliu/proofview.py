@@ -40,6 +40,8 @@ def show(verdict: Any) -> None:
     console = Console(highlight=False)
     document = verdict.as_dict()
     console.print(f"{document['compared']:,} rows compared, {document['different']:,} different", markup=False)
+    if verdict.unread:
+        console.print(f"{verdict.unread:,} offsets that no worker has read yet were left out", markup=False)
     for each in document["differences"][:SHOWN]:
         console.print(
             f"  {each['metric']} {each['row']}: {each['field']} is {each['found']}, expected {each['expected']}",

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from jinliu.live import View
 
 CHECK_S = 0.5
+DRAIN_S = 20.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,9 @@ def up(settings: Settings, plan: Plan, view: View) -> dict[str, Any]:
                 MetricReader(sorted(metrics.load()), address, settings.prefix, settings.registry) as reader,
                 Lag(address, settings.prefix, settings.world) as lag,
             ):
-                _watch(_Watched(reader, lag, overview, view, children, clock), stop, plan.once)
+                stack = _Watched(reader, lag, overview, view, children, clock)
+                _watch(stack, stop, plan.once)
+                _drain(stack)
         finally:
             clock.stop()
             children.stop()
@@ -96,8 +99,18 @@ def _watch(stack: _Watched, stop: threading.Event, once: bool) -> None:
             overview.lag = stack.lag.records()
             # Windows without rows are never seen, so the end is also when all is told, folded and merged.
             done = once and (overview.complete or (stack.clock.ended and overview.lag == 0))
-    overview.take(stack.reader.to_end())
-    stack.view.show(overview, last=True)
+
+
+def _drain(stack: _Watched) -> None:
+    """End the sources first and leave the workers the time to fold what was told, so that the data lies at rest."""
+    stack.clock.stop()
+    stack.children.stop("sources")
+    end = time.monotonic() + DRAIN_S
+    while stack.lag.records() and time.monotonic() < end:
+        stack.children.check()
+        stack.overview.take(stack.reader.poll())
+    stack.overview.take(stack.reader.to_end())
+    stack.view.show(stack.overview, last=True)
 
 
 def _arguments(settings: Settings, address: str) -> list[str]:

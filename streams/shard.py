@@ -202,7 +202,9 @@ class ShardState:
         counts = dict(zip(ACCOUNT_FIELDS, self._ledger.accounts[number].tolist(), strict=True))
         received = counts["folded"] + counts["late"] + counts["duplicate"] + counts["dead"]
         source = self.plan.roster[number] if number < len(self.plan.roster) else ""
-        return AccountingRow(topic=self.plan.topic, shard=self.shard, source=source, received=received, **counts)
+        return AccountingRow(
+            topic=self.plan.topic, shard=self.shard, source=source, received=received, upto=self.next_offset, **counts
+        )
 
     def _meta(self) -> bytes:
         meta = {

@@ -31,13 +31,17 @@ class Difference:
 
 @dataclass(slots=True)
 class Verdict:
-    """What was compared and what differed. `different` counts rows, `differences` names fields (the first 200)."""
+    """What was compared and what differed. `different` counts rows, `differences` names fields (the first 200).
+
+    `unread` counts offsets that the workers had not read yet: nothing is said about them.
+    """
 
     compared: int = 0
     different: int = 0
     differences: list[Difference] = field(default_factory=list)
     metrics: dict[str, int] = field(default_factory=dict)
     records: int = 0
+    unread: int = 0
 
     @property
     def equal(self) -> bool:

@@ -64,10 +64,11 @@ def verify(
     try:
         with workshop() as directory:
             run = found.run(reader, catalog.ids(registry))
-            tasks = _tasks(reader, topology, run, chosen, catalog.ids(registry), directory)
+            verdict = Verdict()
+            tasks = _tasks(reader, topology, run, chosen, catalog.ids(registry), directory, verdict)
             remote = (broker, prefix) if log is None else None
             judged = judge_all(tasks, reader, remote, lambda done, of: tell(Progress("reading", done, of)))
-            verdict = Verdict(records=sum(part.records for part in judged))
+            verdict.records = sum(part.records for part in judged)
             _prove(verdict, reader, topology, run, chosen, judged, directory, tell)
             return verdict
     finally:
@@ -108,8 +109,10 @@ def _tasks(
     metrics: Mapping[str, Metric],
     ids: Mapping[str, int],
     directory: Path,
+    verdict: Verdict,
 ) -> list[Task]:
-    """One task a partition of every topic that a metric reads."""
+    """One task a partition of every topic that a metric reads, up to where the workers have read it."""
+    reached = _reached(log)
     sql = " ".join(metric.proof for metric in metrics.values())
     words = frozenset(re.findall(r"[a-z_]+", sql.lower()))
     tasks = []
@@ -125,8 +128,23 @@ def _tasks(
                 f"topic {topic} has {len(extents)} partitions; topology {topology.name} has {rules.shards} shards"
             )
         for shard, (_, end) in extents.items():
-            tasks.append(Task(rules, shard, end, schemas, words, directory / f"{topic}-{shard}.parquet"))
+            # What the workers have not read yet is no difference: a stack that runs, or was stopped, is behind.
+            read = min(end, reached.get((topic, shard), 0))
+            verdict.unread += end - read
+            tasks.append(Task(rules, shard, read, schemas, words, directory / f"{topic}-{shard}.parquet"))
     return tasks
+
+
+def _reached(log: Log) -> dict[tuple[str, int], int]:
+    """How far the workers have read each (topic, shard), by their accounts. Raises OracleError where none has."""
+    metric = bundled.load()[ACCOUNTING]
+    reached: dict[tuple[str, int], int] = {}
+    for row in found.rows(log, f"metrics.{ACCOUNTING}", avro(metric.name, metric.row)):
+        place = (row["topic"], row["shard"])
+        reached[place] = max(row["upto"], reached.get(place, 0))
+    if not reached:
+        raise OracleError("metrics.accounting is empty: no worker has read anything yet, so there is nothing to prove")
+    return reached
 
 
 def _topics(metrics: Mapping[str, Metric]) -> list[str]:
@@ -221,6 +239,8 @@ def _found(log: Log, metric: Metric, expected: Mapping[Key, Any]) -> dict[Key, d
     out = {}
     for row in found.rows(log, f"metrics.{metric.name}", avro(metric.name, metric.row)):
         key = _key(metric, row)
+        if metric.name == ACCOUNTING:
+            del row["upto"]  # where its judgement ends, not part of it
         if row.get("status") != OPEN_STATUS or key in expected:
             out[key] = row
     return out

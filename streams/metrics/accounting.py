@@ -25,6 +25,7 @@ class AccountingRow:
     dead: int = doc("Records (ticks too) that went to the dead-letter topic.")
     ticks: int = doc("Ticks read, those seen before included.")
     missing: int = doc("Sequence numbers never seen.")
+    upto: int = doc("First offset of the partition that had not been read when this row was written.")
 
 
 METRIC = Metric(name="accounting", row=AccountingRow, key=("topic", "shard", "source"))
