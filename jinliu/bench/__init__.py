@@ -6,6 +6,7 @@ event is the steady figure; events per second depend on what else runs on the ma
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -54,13 +55,22 @@ def run(names: tuple[str, ...], events: int, seconds: int) -> dict[str, Any]:
     if unknown:
         raise BenchError(f"no bench entry {unknown[0]!r}; there are {', '.join(ENTRIES)}")
     found: dict[str, Any] = {}
-    for name, entry in ENTRIES.items():
-        if not names or name in names:
-            say(f"{name} ...")
-            found[name] = entry(events, seconds)
-            figures = found[name]
-            say(f"{name}: {figures['cpu_us_per_event']:g} CPU-us/event, {figures['events_per_s']:,} events/s")
+    former = signal.signal(signal.SIGTERM, _exit)
+    try:
+        for name, entry in ENTRIES.items():
+            if not names or name in names:
+                say(f"{name} ...")
+                found[name] = entry(events, seconds)
+                figures = found[name]
+                say(f"{name}: {figures['cpu_us_per_event']:g} CPU-us/event, {figures['events_per_s']:,} events/s")
+    finally:
+        signal.signal(signal.SIGTERM, former)
     return compared(found)
+
+
+def _exit(number: int, _: object) -> None:
+    """SIGTERM ends the bench as Ctrl-C does: its broker and children with it."""
+    raise SystemExit(128 + number)
 
 
 def compared(found: dict[str, Any]) -> dict[str, Any]:

@@ -110,7 +110,8 @@ def _run(made: Bed, events: int, batch: int) -> dict[str, Any]:
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT_S, check=False)
     except subprocess.TimeoutExpired as error:
-        raise BenchError(f"stock Faust did not fold {events} events within {LIMIT_S:g} s") from error
+        said = (error.stderr or b"").decode(errors="replace").strip()[-500:]
+        raise BenchError(f"stock Faust did not fold {events} events within {LIMIT_S:g} s: {said}") from error
     lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
     if done.returncode or not lines:
         raise BenchError(f"stock Faust ended with code {done.returncode}: {done.stderr.strip()[-500:]}")

@@ -78,8 +78,9 @@ def create_app(broker: str, topic: str, events: int, batch: int, datadir: str) -
         web_enabled=False,
     )
     source = app.topic(topic, value_type=bytes, value_serializer="raw", key_type=bytes, key_serializer="raw")
-    counts = app.Table("payments", default=int, partitions=1)
-    amounts = app.Table("amount_fen", default=int, partitions=1)
+    # In a batch Faust knows no current event to take the changelog's partition from.
+    options: Any = {"default": int, "partitions": 1, "use_partitioner": batch > 1}
+    counts, amounts = app.Table("payments", **options), app.Table("amount_fen", **options)
     job = Job(events, counts, amounts)
 
     async def each(stream: Any) -> None:
