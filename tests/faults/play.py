@@ -122,9 +122,17 @@ def _zombie(stack: Stack, away: _Away) -> None:
         SESSION_S,
     )
     away.wait()
+    seen = _superseded(stack)
     stack.signal("worker-1", signal.SIGCONT)
     stack.signal("worker-2", signal.SIGKILL)
+    # What it had in flight is fenced; with nothing in flight it learns from the group, and takes shards over anew.
+    wait_until(lambda: _superseded(stack) > seen, "the woken worker to find itself superseded", SESSION_S)
     stack.start("worker-2")
+
+
+def _superseded(stack: Stack) -> int:
+    told = stack.log("worker-1").read_text()
+    return told.count("fenced") + told.count("shards taken over")
 
 
 class _Away:

@@ -17,8 +17,6 @@ def test_whatever_is_killed_the_metrics_are_the_truth(seed: int, tmp_path: Path)
     replay = f"{schedule}; replay: python -m tests.faults.play --count 1 --seed {seed}"
     assert played.differences == [], replay
     assert played.compared > 1000, replay
-    if any(strike.fault is Fault.ZOMBIE for strike in schedule.strikes):
-        assert played.fenced > 0, f"the log of the stopped worker should tell of the fencing: {replay}"
 
 
 def test_a_schedule_is_a_function_of_its_seed() -> None:
