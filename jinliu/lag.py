@@ -32,13 +32,14 @@ class Lag:
 
     def records(self) -> int:
         """The lag now; what has no committed offset counts from the beginning."""
-        ends: dict[Any, int] = self._consumer.end_offsets(self._places)
+        # Commits first: what is written between the two looks then counts as lag, never as caught up.
         try:
             committed = self._admin.list_group_offsets(self._group).get(self._group, {})
         except kafka.errors.KafkaError as error:
             if not getattr(error, "retriable", False):
                 raise
             committed = {}  # the group's coordinator is only just coming up
+        ends: dict[Any, int] = self._consumer.end_offsets(self._places)
         return sum(max(0, end - (committed[place].offset if place in committed else 0)) for place, end in ends.items())
 
     def close(self) -> None:

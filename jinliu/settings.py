@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,10 @@ class Settings(BaseSettings):
         if self.broker is not None:
             return {}
         try:
-            held: dict[str, Any] = json.loads((self.data / "run.json").read_text())
-            return held
+            held = json.loads((self.data / "run.json").read_text())
         except (OSError, ValueError):
             return {}
+        return held if isinstance(held, dict) else {}
 
     @cached_property
     def world(self) -> topologies.Topology:
@@ -163,6 +163,10 @@ def settings(**said: Any) -> Settings:
 def _moment(option: str, text: str) -> tuple[int, bool]:
     """UTC ms of a date or time, and whether it is a whole date."""
     try:
+        return _utc_ms(datetime.combine(date.fromisoformat(text), datetime.min.time())), True
+    except ValueError:
+        pass  # no date: a time, then
+    try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise UsageError(
@@ -170,7 +174,11 @@ def _moment(option: str, text: str) -> tuple[int, bool]:
         ) from None
     if moment.tzinfo is not None:
         raise UsageError(f"{option} {text} is not allowed: the simulated clock has no zone; leave it out")
-    return round(moment.replace(tzinfo=UTC).timestamp() * 1000), len(text) == 10
+    return _utc_ms(moment), False
+
+
+def _utc_ms(moment: datetime) -> int:
+    return round(moment.replace(tzinfo=UTC).timestamp() * 1000)
 
 
 def _time(ms: int) -> str:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
 VISIBLE_LIMIT_S = 30.0
 KEEP = {"retention.ms": "-1", "retention.bytes": "-1", "message.timestamp.type": "CreateTime"}
-COMPACT = {"cleanup.policy": "compact", "segment.bytes": str(64 << 20), "min.cleanable.dirty.ratio": "0.5"}
+WIDE = {"max.message.bytes": str(16 << 20)}
+"""A dead letter carries a whole record and its headers, a state row a whole window: larger than what came in."""
+COMPACT = WIDE | {"cleanup.policy": "compact", "segment.bytes": str(64 << 20), "min.cleanable.dirty.ratio": "0.5"}
 
 
 class TopicError(JinliuError):
@@ -47,7 +49,9 @@ def specs(topology: Topology) -> Iterator[TopicSpec]:
         yield TopicSpec(topic, shards, "events and ticks")
     for topic in events:
         yield TopicSpec(f"state.{topic}", shards, "the engine's state per shard", COMPACT)
-        yield TopicSpec(f"{topic}.dead", shards, "what could not be read or was refused, whole, with the reason")
+        yield TopicSpec(
+            f"{topic}.dead", shards, "what could not be read or was refused, whole, with the reason", KEEP | WIDE
+        )
     for metric in metrics.load().values():
         if metric.rollups:
             yield TopicSpec(f"partials.{metric.name}", PARTIAL_PARTITIONS, "folds of one window by one shard", COMPACT)

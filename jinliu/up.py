@@ -147,7 +147,7 @@ def _open(settings: Settings, address: str) -> Run:
 
 
 def _drop(settings: Settings) -> None:
-    """Remove the run of a data directory; only what a run wrote there."""
+    """Remove the run of a data directory, and nothing from a directory that holds none."""
     if settings.broker is not None:
         raise UsageError(
             "--fresh drops a data directory; on another broker (--broker) delete the topics, or use another --prefix"
@@ -156,6 +156,8 @@ def _drop(settings: Settings) -> None:
         embedded.end(settings.data)
     if embedded.running(settings.data) is not None:
         raise UsageError(f"a stack is running on {settings.data}: stop it before --fresh drops its data")
+    if not (settings.data / "broker" / "log" / "meta.properties").is_file():
+        return  # no run of ours: whatever else the folder holds is the user's
     for name in ("broker", "logs", "faust"):
         shutil.rmtree(settings.data / name, ignore_errors=True)
     (settings.data / "run.json").unlink(missing_ok=True)

@@ -48,7 +48,9 @@ def partitions(consumer: Any, topic: str) -> int:
     pause = threading.Event()
     while not (found := consumer.partitions_for_topic(topic)):
         if time.monotonic() > deadline:
-            raise TopicMissingError(f"topic {topic} is not there: create the topics first (jinliu topics)")
+            raise TopicMissingError(
+                f"topic {topic} is not there: create the topics first (jinliu up, or jinliu clock --create-topics)"
+            )
         pause.wait(0.1)
     return len(found)
 

@@ -73,15 +73,19 @@ class PolicyLog:
         self.anchor: Anchor | None = None
         self.decisions: list[Decision] = []
         self._seen: set[Decision] = set()
+        self._last: dict[tuple[str, int], Decision] = {}
 
     def add(self, decision: Decision) -> bool:
         """Take the next record of the log; whether it is a lever that takes effect."""
         if decision.lever == HORIZON:
             self._move(decision)
             return False
-        if decision in self._seen:
+        # Several processes may write the topology's decisions; a live lever may well be moved back to where it was.
+        place = (decision.lever, decision.effective_ms)
+        if (decision in self._seen) if decision.origin == TOPOLOGY else (self._last.get(place) == decision):
             return False
         self._seen.add(decision)
+        self._last[place] = decision
         if self.horizon_ms is not None and decision.effective_ms <= self.horizon_ms:
             log.warning(
                 "policy %s = %s from %d is void: the horizon had reached %d before it was written",

@@ -121,7 +121,9 @@ class BatchProducer(KafkaProducer):  # type: ignore[misc]  # kafka-python is unt
             try:
                 known = self._wait_on_metadata(topic, self.config["max_block_ms"])
             except kafka.errors.KafkaError as error:
-                raise SendError(f"topic {topic} is not there: create the topics first (jinliu topics)") from error
+                raise SendError(
+                    f"topic {topic} is not there: create the topics first (jinliu up, or jinliu clock --create-topics)"
+                ) from error
         if partition not in known:
             raise SendError(f"topic {topic} has {len(known)} partitions, partition {partition} was asked for")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from schemas import catalog, wire
-from schemas.errors import JinliuError
+from schemas.errors import JinliuError, UnknownSchema, WireError
 from streams.failures import MissingTopicError, RunMismatchError
 from streams.transaction import Partition, Reader, TransactionLostError
 
@@ -39,7 +39,7 @@ def wait_for_run(options: Options, stop: threading.Event | None = None) -> Mappi
     said_s = -SAY_EVERY_S
     while True:
         try:
-            run = _newest(options, topic)
+            run = _opened(options, topic)
         except (MissingTopicError, TransactionLostError) as error:
             run, reason = None, str(error)
         else:
@@ -56,17 +56,25 @@ def wait_for_run(options: Options, stop: threading.Event | None = None) -> Mappi
             raise StoppedWaitingError("stopped while waiting for the run record")
 
 
-def _newest(options: Options, topic: str) -> Mapping[str, Any] | None:
-    newest = None
+def _opened(options: Options, topic: str) -> Mapping[str, Any] | None:
+    """The first run record that was not taken back by a tombstone: of several writers at once the first one wins."""
+    found: dict[bytes | None, Mapping[str, Any]] = {}
     ids = catalog.ids(options.registry)
     with Reader(options.broker, options.group) as reader:
         where = Partition(topic, 0)
         for batch in reader.read(where, *reader.bounds(where)):
             for message in batch:
-                if message.value() is not None:
+                if message.value() is None:
+                    found.pop(message.key(), None)
+                    continue
+                try:
                     name, record = wire.decode(message.value(), ids)
-                    newest = record if name == "run" else newest
-    return newest
+                except (WireError, UnknownSchema) as error:
+                    log.warning("record passed over", topic=topic, offset=message.offset(), error=str(error))
+                    continue
+                if name == "run":
+                    found.setdefault(message.key(), record)
+    return next(iter(found.values()), None)
 
 
 def _check(run: Mapping[str, Any], options: Options) -> None:

@@ -108,7 +108,8 @@ class ShardProducer:
                 "compression.type": "lz4",
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
-                "message.max.bytes": 16 << 20,
+                # Before compression, the broker's limit counts after it: a dead letter may unpack to 256 MB.
+                "message.max.bytes": 300_000_000,
                 "queue.buffering.max.kbytes": 256 << 10,
             },
             logger=_log,

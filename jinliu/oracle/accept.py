@@ -251,7 +251,7 @@ class _Stretch:
             return rows
         seq, jump = self.seq[rows], self.of.rules.max_seq_jump
         first, last, before = int(seq[0]), int(seq[-1]), state.seq
-        if before < first and last - before <= jump and bool((np.diff(seq) > 0).all()):
+        if before < first and last - before <= jump and bool((seq[1:] > seq[:-1]).all()):
             state.seq, kept = last, rows
         else:
             kept = rows[self._one_by_one(seq.tolist(), state, ledger)]

@@ -61,7 +61,9 @@ def play(schedule: Schedule, home: Path) -> Played:
             _reach(stack, strike.at, schedule)
             _strike(stack, strike)
         _finish(stack, schedule)
-        verdict = verify(stack.address, "", topologies.load("china")).as_dict()
+        proof = verify(stack.address, "", topologies.load("china"))
+        assert proof.unread == 0, f"{proof.unread} offsets were never read ({schedule})"
+        verdict = proof.as_dict()
         fenced = sum(stack.log(name).read_text().count("fenced") for name in ("worker-1", "worker-2"))
         return Played(schedule, verdict["compared"], verdict["differences"], fenced, time.monotonic() - began)
     finally:

@@ -37,6 +37,10 @@ def test_the_last_day_is_inside_and_a_time_is_the_end() -> None:
     assert settings(from_="2022-01-01", to="2022-01-02T12:00:00").span_ms == (ms(2022, 1, 1), ms(2022, 1, 2, 12))
 
 
+def test_a_date_may_be_written_without_hyphens() -> None:
+    assert settings(from_="20220101", to="20220331").span_ms == settings(from_="2022-01-01", to="2022-03-31").span_ms
+
+
 def test_an_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JINLIU_SEED", "8")
     monkeypatch.setenv("JINLIU_TOPOLOGY", "small")

@@ -50,6 +50,13 @@ def test_copies_say_nothing_new() -> None:
     ).decisions == [lever(5, origin=TOPOLOGY)]
 
 
+def test_a_lever_may_be_moved_back_to_where_it_was() -> None:
+    there, back = lever(100, 0.2), lever(100, 0.5)
+    assert read(there, back, there).decisions == [there, back, there]
+    first = lever(100, 0.1, TOPOLOGY)
+    assert read(first, there, first).decisions == [first, there], "a late copy of the topology's overrules nobody"
+
+
 def test_a_horizon_that_is_not_the_clocks_is_ignored() -> None:
     log = read(
         Decision(HORIZON, "{}", 900, LIVE),

@@ -62,8 +62,9 @@ class Reader:
         return 0, len(self._look)
 
     def read(self, where: Partition, first: int, stop: int) -> Iterator[list[Any]]:
-        for value in self._look[first:stop]:
-            yield [SimpleNamespace(value=lambda value=value: value)]
+        for offset, found in enumerate(self._look[first:stop], first):
+            key, value = found if isinstance(found, tuple) else (b"run", found)
+            yield [SimpleNamespace(key=lambda k=key: k, value=lambda v=value: v, offset=lambda o=offset: o)]
 
 
 @pytest.fixture
@@ -91,6 +92,20 @@ def test_a_worker_waits_for_the_run(runs: list[Any]) -> None:
     (line,) = said
     assert line["event"] == "waiting for the run record"
     assert line["topic"] == "p.runs"
+
+
+def test_the_first_run_that_was_not_taken_back_is_the_run(runs: list[Any]) -> None:
+    loser, later = RUN | {"run": "loser"}, RUN | {"run": "later"}
+    runs.append(
+        [
+            (b"noise", b"noise"),
+            (b"loser", encoded("run", loser)),
+            (b"run", encoded("run", RUN)),
+            (b"later", encoded("run", later)),
+            (b"loser", None),
+        ]
+    )
+    assert runrecord.wait_for_run(options()) == RUN
 
 
 def test_another_topology_is_refused(runs: list[Any]) -> None:
