@@ -193,7 +193,7 @@ def test_event_that_cannot_be_folded_ends_the_worker(broker: str, log: Log, star
     tell(log, 0, 3)
     for _ in range(2000):
         huge = log.payment("alipay", 2, START_MS + 3 * DAY_MS)
-        huge |= {"amount_fen": 10**13, "weight": 10**6, "outcome": "SUCCESS", "channel": "BANK", "scene": "DINING"}
+        huge |= {"amount_fen": 10**10, "weight": 10**7, "outcome": "SUCCESS", "channel": "BANK", "scene": "DINING"}
         log.produce("payments", 2, wire.encode("payment", huge, catalog.ids()), b"huge")
     log.flush()
     worker = start()
