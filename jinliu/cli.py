@@ -246,12 +246,20 @@ def topics_command(settings: Settings, as_json: AS_JSON = False) -> None:
 @common
 def verify_command(settings: Settings, as_json: AS_JSON = False) -> None:
     """Recompute every closed window from the raw events by another path and compare. Exit code 1 on a difference."""
+    from jinliu.lag import merges_behind
     from jinliu.oracle import verify
     from jinliu.proofview import progress, show
 
     with _looking(settings) as address, progress() as tell:
         verdict = verify(address, settings.prefix, settings.world, tell, registry=settings.registry)
+        behind = merges_behind(address, settings.prefix, settings.world) if verdict.different else 0
     document = verdict.as_dict()
+    if behind:
+        print(
+            f"jinliu: the merge is {behind:,} records behind, so rows may only be missing yet: let a worker finish "
+            "(jinliu up, or jinliu process), then verify again",
+            file=sys.stderr,
+        )
     if as_json:
         _out(document)
     else:
@@ -375,6 +383,10 @@ def main() -> None:
         # The reader of our output left (`| head`): nothing to say, and nobody to say it to.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(0)
+    except OSError as error:
+        # A directory that cannot be written, a full disk: the system's own words name the place.
+        print(f"jinliu: {error}", file=sys.stderr)
+        sys.exit(USER_ERROR)
     except Exception as error:
         if os.environ.get("JINLIU_DEBUG"):
             raise

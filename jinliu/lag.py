@@ -19,7 +19,7 @@ class Lag:
     """Records between what a prefix's processors have committed and the end of the event and partial topics."""
 
     def __init__(self, broker: str, prefix: str, world: Topology) -> None:
-        self._group = f"{prefix}jinliu"
+        self._prefix, self._group = prefix, f"{prefix}jinliu"
         self._admin = KafkaAdminClient(bootstrap_servers=broker, client_id="jinliu-lag")
         self._consumer = KafkaConsumer(bootstrap_servers=broker, group_id=None, client_id="jinliu-lag")
         events = {topic for source in world.sources for topic in source.topics}
@@ -32,6 +32,9 @@ class Lag:
 
     def records(self) -> int:
         """The lag now; what has no committed offset counts from the beginning."""
+        return sum(self._lags().values())
+
+    def _lags(self) -> dict[Any, int]:
         # Commits first: what is written between the two looks then counts as lag, never as caught up.
         try:
             committed = self._admin.list_group_offsets(self._group).get(self._group, {})
@@ -40,7 +43,13 @@ class Lag:
                 raise
             committed = {}  # the group's coordinator is only just coming up
         ends: dict[Any, int] = self._consumer.end_offsets(self._places)
-        return sum(max(0, end - (committed[place].offset if place in committed else 0)) for place, end in ends.items())
+        return {
+            place: max(0, end - (committed[place].offset if place in committed else 0)) for place, end in ends.items()
+        }
+
+    def behind(self, start: str) -> int:
+        """The lag of the topics whose name, without prefix, begins with `start`."""
+        return sum(lag for place, lag in self._lags().items() if place.topic[len(self._prefix) :].startswith(start))
 
     def close(self) -> None:
         """Close the connections."""
@@ -52,3 +61,9 @@ class Lag:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def merges_behind(broker: str, prefix: str, world: Topology) -> int:
+    """Partial records that no merge has taken in yet."""
+    with Lag(broker, prefix, world) as lag:
+        return lag.behind("partials.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -59,6 +60,20 @@ class Settings(BaseSettings):
             if broker is not None and not (host and port.isdigit() and 0 < int(port) < 65536):
                 raise ValueError("must be HOST:PORT, such as 127.0.0.1:9092")
         return broker
+
+    @field_validator("prefix")
+    @classmethod
+    def _prefix(cls, prefix: str) -> str:
+        if not re.fullmatch(r"[A-Za-z0-9._-]{0,100}", prefix):
+            raise ValueError("must be at most 100 letters, digits, dots, hyphens or underscores")
+        return prefix
+
+    @field_validator("data")
+    @classmethod
+    def _data(cls, data: Path) -> Path:
+        if data.exists() and not data.is_dir():
+            raise ValueError("is a file; a directory is wanted")
+        return data
 
     @cached_property
     def held(self) -> dict[str, Any]:
@@ -123,7 +138,10 @@ class Settings(BaseSettings):
 
     def remember(self) -> None:
         """Write what this run was started with into its data directory, for the commands that come after."""
-        self.data.mkdir(parents=True, exist_ok=True)
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UsageError(f"--data {self.data} cannot be made: {error.strerror}") from error
         said = {"topology": self.topology or self.held.get("topology") or DEFAULT_TOPOLOGY, "seed": self.chosen_seed}
         said |= {"from": _time(self.span_ms[0]), "to": _time(self.span_ms[1])}
         path = self.data / "run.json"
@@ -157,7 +175,7 @@ def settings(**said: Any) -> Settings:
         first = error.errors()[0]
         name = str(first["loc"][0]).rstrip("_")
         why = first["msg"].removeprefix("Value error, ")
-        raise UsageError(f"--{name} (JINLIU_{name.upper()}) {first['input']!r}: {why}") from error
+        raise UsageError(f"--{name} (JINLIU_{name.upper()}) {str(first['input'])!r}: {why}") from error
 
 
 def _moment(option: str, text: str) -> tuple[int, bool]:

@@ -18,6 +18,7 @@ from schemas.errors import JinliuError
 from streams import metrics
 
 POLL_MS = 200
+ANSWER_S = 5.0
 HEADER_BYTES = 5
 
 
@@ -131,9 +132,11 @@ def broker_of(broker: str | None, data: Path) -> Iterator[str]:
     Raises
     ------
     SubscriptionError
-        When no broker is named and the directory holds no run.
+        When no broker is named and the directory holds no run, or the broker named does not answer.
     """
     if broker is not None:
+        if not any(embedded.answers(server.strip(), ANSWER_S) for server in broker.split(",")):
+            raise SubscriptionError(f"no Kafka broker answers at {broker}; is it up, and is the address right?")
         yield broker
         return
     if not (data / "broker").is_dir():

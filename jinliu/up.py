@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from jinliu import broker as embedded
 from jinliu import topics
 from jinliu.children import Children, usage
+from jinliu.jvm import BrokerError
 from jinliu.lag import Lag
 from jinliu.overview import Overview
 from jinliu.settings import Settings, UsageError
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 CHECK_S = 0.5
 DRAIN_S = 20.0
+BROKER_SILENT_S = 10.0
+"""A broker that is only busy answers in time; one that died refuses the connection at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +51,12 @@ def up(settings: Settings, plan: Plan, view: View) -> dict[str, Any]:
     Raises JinliuError where the stack cannot start or a child died.
     """
     began = time.monotonic()
+    # Everything a user can have said wrong comes to light before anything is dropped or started.
+    overview = Overview(settings.world, settings.span_ms)
+    settings.source_options(settings.broker or "127.0.0.1:1")
     if plan.fresh:
         _drop(settings)
     stop = threading.Event()
-    overview = Overview(settings.world, settings.span_ms)
     with _told_to_stop(stop), _broker(settings) as address:
         view.say("broker", address)
         run = _open(settings, address)
@@ -67,7 +72,7 @@ def up(settings: Settings, plan: Plan, view: View) -> dict[str, Any]:
                 MetricReader(sorted(metrics.load()), address, settings.prefix, settings.registry) as reader,
                 Lag(address, settings.prefix, settings.world) as lag,
             ):
-                stack = _Watched(reader, lag, overview, view, children, clock)
+                stack = _Watched(reader, lag, overview, view, children, clock, None if settings.broker else address)
                 _watch(stack, stop, plan.once)
                 _drain(stack)
         finally:
@@ -85,6 +90,17 @@ class _Watched:
     view: View
     children: Children
     clock: _ClockThread
+    embedded: str | None
+
+    def check(self) -> None:
+        """Raise for a part that ended and should not have."""
+        if self.embedded is not None and not embedded.answers(self.embedded, BROKER_SILENT_S):
+            raise BrokerError(
+                f"the embedded Kafka at {self.embedded} does not answer any more (its log: <data>/broker/server.log); "
+                "the same command goes on where it stopped"
+            )
+        self.children.check()
+        self.clock.check()
 
 
 def _watch(stack: _Watched, stop: threading.Event, once: bool) -> None:
@@ -94,8 +110,7 @@ def _watch(stack: _Watched, stop: threading.Event, once: bool) -> None:
         stack.view.show(overview)
         if time.monotonic() - checked > CHECK_S:
             checked = time.monotonic()
-            stack.children.check()
-            stack.clock.check()
+            stack.check()
             overview.lag = stack.lag.records()
             # Windows without rows are never seen, so the end is also when all is told, folded and merged.
             done = once and (overview.complete or (stack.clock.ended and overview.lag == 0))
@@ -107,7 +122,7 @@ def _drain(stack: _Watched) -> None:
     stack.children.stop("sources")
     end = time.monotonic() + DRAIN_S
     while stack.lag.records() and time.monotonic() < end:
-        stack.children.check()
+        stack.check()
         stack.overview.take(stack.reader.poll())
     stack.overview.take(stack.reader.to_end())
     stack.view.show(stack.overview, last=True)

@@ -90,6 +90,8 @@ def test_what_is_remembered_is_plain(tmp_path: Path) -> None:
         ({"broker": "localhost"}, "HOST:PORT"),
         ({"broker": "localhost:99999"}, "HOST:PORT"),
         ({"broker": "a:1,b"}, "HOST:PORT"),
+        ({"prefix": "a/b"}, "--prefix"),
+        ({"data": Path(__file__)}, "is a file"),
     ],
 )
 def test_values_that_cannot_be(said: dict[str, object], names: str) -> None:
