@@ -49,8 +49,9 @@ class Stack:
         child = self.children[name]
         if name == "broker":
             # The JVM has a session of its own; the file beside its log names it.
-            told = json.loads((self.data / "broker" / "server.json").read_text())
-            os.kill(told["pid"], number)
+            told = self.data / "broker" / "server.json"
+            if told.is_file():
+                os.kill(json.loads(told.read_text())["pid"], number)
         os.killpg(child.pid, number)
         if number == signal.SIGKILL:
             child.wait()
