@@ -160,7 +160,7 @@ def _finish(stack: Stack, schedule: Schedule) -> None:
         with Lag(stack.address, "", world) as lag:
             return lag.records() == 0
 
-    wait_until(done, f"the run to end ({schedule})", 300)
+    wait_until(done, f"the run to end ({schedule})", 180)
 
 
 def main() -> int:
