@@ -1,10 +1,12 @@
 """Where a source stopped: read back from the end of each partition to its last tick.
 
-Other sources' batches lie between, so the scan goes back in growing steps until every wanted source has shown a tick.
+Other sources' batches lie between, so the scan goes back in growing steps until every wanted source has shown a tick
+that goes on from the tick before it. Anybody can write into a topic: a tick that does not is an alien's and is passed
+over.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import numpy.typing as npt
@@ -38,35 +40,37 @@ class Position:
 class Tail:
     """Rows of the wanted sources from the end of a partition's log, in log order: int64 arrays of one length.
 
-    kind is -1 for an event and the tick's kind otherwise; tick_end is 0 for an event.
+    kind is -1 for an event and the tick's kind otherwise; tick_start, tick_end and events are 0 for an event.
     """
 
     source: npt.NDArray[np.int64]
     seq: npt.NDArray[np.int64]
     kind: npt.NDArray[np.int64]
+    tick_start: npt.NDArray[np.int64]
     tick_end: npt.NDArray[np.int64]
+    events: npt.NDArray[np.int64]
 
     @classmethod
     def empty(cls) -> "Tail":
-        return cls(*(np.empty(0, np.int64) for _ in range(4)))
+        return cls(*(np.empty(0, np.int64) for _ in fields(cls)))
 
     def behind(self, earlier: "Tail") -> "Tail":
         """The rows of `earlier` and then these."""
-        pairs = [(getattr(earlier, name), getattr(self, name)) for name in ("source", "seq", "kind", "tick_end")]
+        pairs = [(getattr(earlier, field.name), getattr(self, field.name)) for field in fields(self)]
         return Tail(*(np.concatenate(pair) for pair in pairs))
 
 
 def position(tail: Tail, code: int, start_ms: int) -> Position | None:
-    """Where source number `code` stopped, or None when the tail has no tick of it.
+    """Where source number `code` stopped, or None when the tail has no tick of it that can be told to be its own.
 
-    The last tick is the one with the greatest seq (a successor of a stopped process may have told rows twice); the
-    events counted after it are those that follow it gaplessly, so an alien record with a made-up seq does not count.
+    The last tick is the one with the greatest seq (a successor of a stopped process may have told rows twice) that
+    follows another gaplessly, in time and in seq, or is OPEN; the events counted after it are those that follow it
+    gaplessly. So an alien record with a made-up seq does not count.
     """
     mine = np.flatnonzero(tail.source == code)
-    ticks = mine[tail.kind[mine] >= 0]
-    if not len(ticks):
+    last = _last_tick(tail, mine[tail.kind[mine] >= 0])
+    if last is None:
         return None
-    last = int(ticks[np.argmax(tail.seq[ticks])])
     seq = int(tail.seq[last]) + 1
     if tail.kind[last] == CLOSE:
         return Position(seq, int(tail.tick_end[last]), 0, True)
@@ -79,12 +83,23 @@ def position(tail: Tail, code: int, start_ms: int) -> Position | None:
     return Position(seq + told, end, told, False)
 
 
+def _last_tick(tail: Tail, ticks: npt.NDArray[np.int64]) -> int | None:
+    """The row of a source's last tick among its `ticks`."""
+    ends = set(zip(tail.seq[ticks].tolist(), tail.tick_end[ticks].tolist(), strict=True))
+    for row in ticks[np.argsort(-tail.seq[ticks], kind="stable")].tolist():
+        seq, events = int(tail.seq[row]), int(tail.events[row])
+        opens = tail.kind[row] == OPEN and seq == 0
+        if opens or (tail.kind[row] != OPEN and (seq - 1 - events, int(tail.tick_start[row])) in ends):
+            return int(row)
+    return None
+
+
 def position_decoder(record: str, ids: Mapping[str, int], roster: Sequence[str]) -> Decoder:
     """Decoder of what tells how far the sources of an event topic are."""
     return Decoder(
         {record: ids[record], "tick": ids["tick"]},
         {"source": roster},
-        {record: ("source", "seq"), "tick": ("source", "seq", "kind", "tick_end")},
+        {record: ("source", "seq"), "tick": ("source", "seq", "kind", "tick_start", "tick_end", "events")},
     )
 
 
@@ -136,7 +151,9 @@ class LogEnds:
         source = np.concatenate([events["source"], ticks["source"]]).astype(np.int64)
         seq = np.concatenate([events["seq"], ticks["seq"]])
         kind = np.concatenate([nothing - 1, ticks["kind"].astype(np.int64)])
-        tick_end = np.concatenate([nothing, ticks["tick_end"]])
+        tick_start, tick_end, told = (
+            np.concatenate([nothing, ticks[name]]) for name in ("tick_start", "tick_end", "events")
+        )
         order = np.argsort(offset, kind="stable")
         order = order[(offset[order] < stop) & (source[order] >= 0)]
-        return Tail(source[order], seq[order], kind[order], tick_end[order])
+        return Tail(*(column[order] for column in (source, seq, kind, tick_start, tick_end, told)))

@@ -7,16 +7,18 @@ Event rows, first rule that applies: undecodable, unknown source, value out of r
 beyond the source's last tick end + patience -> DEAD, moves nothing; seq <= last -> DUPLICATE; seq - last > bound ->
 DEAD; else accepted: seq moves, a gap is counted missing, and event_time < floor -> LATE (folded nowhere), else FOLD.
 
-Tick rows: unknown source, another shard's, negative totals, off the grid or the span -> DEAD; seq rules as for
-events. An accepted tick whose `events` and `amount_fen` differ from what was accepted since the last tick, or that
-does not begin where the last one ended, is a defect over the ticks it covers. CLOSE counts as a tick of nothing at
-the end of the span and closes its source.
+Tick rows: unknown source, another shard's, negative totals, not one tick of the grid and the span, beginning more
+than the patience after every source's last tick end -> DEAD; seq rules as for events. An accepted tick whose `events`
+and `amount_fen` differ from what was accepted since the last tick, or that does not begin where the last one ended, is
+a defect over the ticks it covers. CLOSE counts as a tick of nothing at the end of the span and closes its source.
 
 watermark = max(min over the roster of tick ends, where a closed source counts as infinity; max over the roster of
 tick ends, where a closed source counts as the end of the span, - patience). floor = watermark - allowed lateness,
 infinity once every source is closed. When the floor passes the tick end of an open source, that source is silent: a
 defect of no known number over [its tick end, floor). A defect makes every window that overlaps it and was open before
-INCOMPLETE.
+INCOMPLETE. A late event from before its source's own last tick end is one too, of one event at its time: that tick
+could not count it, and windows longer than the lateness are still open. (What a silent source tells late lies behind
+its tick end, where its silence is a defect already.)
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ DEAD_REASONS = {
     20: "event_time lies beyond the source's last tick and the patience",
     21: "seq jumps beyond the bound",
     22: "tick is off the grid, outside the span, of another shard or has negative totals",
+    23: "tick begins beyond every source's last tick and the patience",
 }
 REFUSED = 32
 
@@ -62,7 +65,7 @@ def _walk() -> Any:
     ticks = f"{small}, {long}, ro(t.int32), ro(t.int8), {long}, {long}, {long}, {long}"
     state = f"{long}, rw(t.int64, 2), rw(t.int64, 2), rw(t.int64), rw(t.uint8), rw(t.uint8), rw(t.int64, 2)"
     signature = f"t.UniTuple(t.int64, 5)({events}, {ticks}, {state})"
-    return native(ledgerkernel, "walk", signature, "advance", "tick", "on_grid")
+    return native(ledgerkernel, "walk", signature, "advance", "tick", "on_grid", "in_reach")
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +123,9 @@ class Ledger:
         refused = self._refuse(events, self._limits)
         amounts = events[self.plan.amount] if self.plan.amount else np.zeros(count, np.int64)
         verdict, keep = np.empty(n, np.uint8), np.empty(count, np.uint8)
-        defects = np.empty((tick_count * (len(self.books) + 1), 5), np.int64)
+        defects = np.empty(
+            (tick_count * (len(self.books) + 1) + count, 5), np.int64
+        )  # pages never written cost nothing
         folded, _, latest, found, dead = _walk()(
             kind, events["source"], events["seq"], events["event_time"], amounts, refused,
             ticks["source"], ticks["seq"], ticks["shard"], ticks["kind"], ticks["tick_start"], ticks["tick_end"],

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 FOLD, LATE, DUPLICATE, TICK = 0, 1, 2, 3
-UNKNOWN_SOURCE, FAR_FUTURE, SEQ_BEYOND, BAD_TICK = 19, 20, 21, 22
+UNKNOWN_SOURCE, FAR_FUTURE, SEQ_BEYOND, BAD_TICK, FAR_TICK = 19, 20, 21, 22, 23
 SEQ, END, CLOSED, EVENTS, AMOUNT, GAP = 0, 1, 2, 3, 4, 5
 N_FOLDED, N_LATE, N_DUPLICATE, N_DEAD, N_TICKS, N_MISSING = 0, 1, 2, 3, 4, 5
 WATERMARK, FLOOR = 0, 1
@@ -73,9 +73,15 @@ def on_grid(kind, begin, stop, events, amount, span):
         return begin == start and stop == start
     if kind == CLOSE:
         return begin == end and stop == end
-    return (
-        start <= begin < stop <= end and (begin - start) % length == 0 and ((stop - start) % length == 0 or stop == end)
-    )
+    return start <= begin and stop <= end and stop - begin == length and (begin - start) % length == 0
+
+
+def in_reach(begin, books, span):
+    """Whether a tick begins at most the patience after the furthest source's tick end."""
+    most = books[0, END]
+    for s in range(1, books.shape[0]):
+        most = max(most, books[s, END])
+    return begin <= most + span[PATIENCE]
 
 
 def walk(
@@ -106,6 +112,8 @@ def walk(
                 t_kinds[c], t_starts[c], t_ends[c], t_events[c], t_amounts[c], span
             ):
                 reason = BAD_TICK
+            elif not in_reach(t_starts[c], books, span):
+                reason = FAR_TICK
         else:
             e += 1
             keep[e] = 0
@@ -142,6 +150,13 @@ def walk(
         if times[e] < clock[FLOOR]:
             verdict[row] = LATE
             accounts[s, N_LATE] += 1
+            if times[e] < books[s, END]:
+                defects[found, 0] = s
+                defects[found, 1] = times[e]
+                defects[found, 2] = times[e] + 1
+                defects[found, 3] = 1
+                defects[found, 4] = clock[FLOOR]
+                found += 1
         else:
             verdict[row] = FOLD
             keep[e] = 1

@@ -133,22 +133,23 @@ class Acceptor:
         source.seq = seq
         begin, stop = tick["tick_start"], tick["tick_end"]
         if (tick["events"], tick["amount_fen"], begin) != (source.events, source.amount, source.tick_end):
-            self._defect(name, *self._covered(begin, stop, source.tick_end), source.gap, self.floor)
+            self.lose(name, *self._covered(begin, stop, source.tick_end), source.gap, self.floor)
         source.events = source.amount = source.gap = 0
         source.tick_end = max(source.tick_end, stop)
         source.closed = source.closed or tick["kind"] == "CLOSE"
         self._move_floor()
 
     def _belongs(self, tick: dict[str, Any]) -> bool:
-        """Whether a tick lies on the grid of the run: OPEN at its start, CLOSE at its end, a tick within."""
+        """Whether a tick lies on the grid of the run, in reach of the sources: OPEN at its start, CLOSE at its end."""
         rules, begin, stop = self.rules, tick["tick_start"], tick["tick_end"]
         if tick["events"] < 0 or tick["amount_fen"] < 0:
             return False
+        if begin > max(source.tick_end for source in self.sources) + rules.patience_ms:
+            return False
         if tick["kind"] != "TICK":
             return bool(begin == stop == (rules.start_ms if tick["kind"] == "OPEN" else rules.end_ms))
-        whole = (begin - rules.start_ms) % rules.tick_ms == 0
-        ends = stop == rules.end_ms or (stop - rules.start_ms) % rules.tick_ms == 0
-        return bool(rules.start_ms <= begin < stop <= rules.end_ms and whole and ends)
+        whole = (begin - rules.start_ms) % rules.tick_ms == 0 and stop - begin == rules.tick_ms
+        return bool(rules.start_ms <= begin and stop <= rules.end_ms and whole)
 
     def _covered(self, begin: int, stop: int, last: int) -> tuple[int, int]:
         """The time a failing control total speaks about, at least one tick."""
@@ -169,12 +170,12 @@ class Acceptor:
         reach = min(floor, rules.end_ms)
         for name, source in zip(rules.roster, self.sources, strict=True):
             if not source.closed and source.tick_end < reach:
-                self._defect(name, source.tick_end, reach, 0, before)
+                self.lose(name, source.tick_end, reach, 0, before)
         for calendar in self.calendars.values():
             while calendar.upto < len(calendar.windows) and calendar.windows[calendar.upto].end <= floor:
                 calendar.upto += 1
 
-    def _defect(self, source: str, start: int, end: int, lost: int, floor: int) -> None:
+    def lose(self, source: str, start: int, end: int, lost: int, floor: int) -> None:
         """Mark every window that overlaps [start, end) and ends after the floor."""
         for calendar in self.calendars.values():
             for i in range(calendar.upto, len(calendar.windows)):
@@ -244,6 +245,9 @@ class _Stretch:
         ledger.late += int(late.sum())
         ledger.folded += int(len(rows) - late.sum())
         self.folded[rows[~late]] = True
+        for row in rows[late & (self.time[rows] < state.tick_end)].tolist():  # no tick of its own counts it
+            moment = int(self.time[row])
+            self.of.lose(rules.roster[code], moment, moment + 1, 1, self.of.floor)
 
     def _in_sequence(self, rows: Int64, state: Source, ledger: Ledger) -> Int64:
         """The rows whose `seq` goes on from the source's; duplicates and leaps beyond the bound are counted."""

@@ -1,5 +1,7 @@
 """Acceptance, floor and completeness as the proof recomputes them."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -13,8 +15,8 @@ from tests.unit.jinliu.oracle_world import HOUR, START, payment, rules, tick, to
 SCHEMAS = {name: (catalog.schema(name).id, catalog.schema(name).text) for name in ("payment", "tick")}
 
 
-def judged(values: list[bytes | None], size: int = 1000) -> tuple[Acceptor, list[bool]]:
-    acceptor, decoder, folded = Acceptor(rules(), 0), Decoder(SCHEMAS), []
+def judged(values: list[bytes | None], size: int = 1000, **other: Any) -> tuple[Acceptor, list[bool]]:
+    acceptor, decoder, folded = Acceptor(rules(**other), 0), Decoder(SCHEMAS), []
     for at in range(0, len(values), size):
         folded += acceptor.feed(decoder.decode(values[at : at + size])).tolist()
     return acceptor, folded
@@ -78,11 +80,13 @@ def test_a_silent_source_holds_windows_up_to_the_patience_and_is_named() -> None
 def test_a_late_event_is_counted_and_folded_nowhere_but_its_tick_agrees() -> None:
     late = [payment("alipay", 17, 10), tick("alipay", 18, 4, 1, 100)]
     values = told("alipay")[:17] + told("banks")[:17]
-    acceptor, folded = judged(values + late)
+    acceptor, folded = judged(values + late, windows=("hour", "2h", "6h"))
     assert folded[-1] is False
     assert acceptor.ledgers["alipay"].late == 1
     assert acceptor.sources[0].gap == 0
-    assert all(lost == {} for lost in statuses(acceptor) if lost is not None)
+    assert statuses(acceptor) == [{}, {}, {}, None, None, None]
+    assert statuses(acceptor, "2h")[:2] == [{}, None]
+    assert acceptor.calendars["6h"].missing == {0: {"alipay": 1}}, "no tick counted it, and this window is open"
 
 
 @pytest.mark.parametrize(
@@ -120,6 +124,9 @@ def test_ticks_off_the_grid_are_dead() -> None:
         tick("alipay", 1, 1, 0, 0, kind="OPEN"),
         tick("alipay", 1, 5, 0, 0, kind="CLOSE"),
         tick("alipay", 2000, 0, 0, 0),
+        tick("alipay", 1, 0, 0, 0, tick_end=START + 2 * HOUR),
+        tick("alipay", 1, 4, 0, 0),
+        tick("alipay", 1, 6, 0, 0, kind="CLOSE"),
     ]
     acceptor, _ = judged([tick("alipay", 0, 0, 0, 0, kind="OPEN"), *bad])
     assert acceptor.ledgers["alipay"].dead == len(bad)

@@ -1,11 +1,10 @@
 """One sequence: the same rows however it is sliced, and on from any place where the log may stop."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -34,7 +33,7 @@ DECODER = Decoder(
     {"source": ROSTER, "run": (RUN,)},
     {
         "payment": ("source", "seq", "event_time", "amount_fen"),
-        "tick": ("source", "seq", "kind", "tick_end", "events", "run"),
+        "tick": ("source", "seq", "kind", "tick_start", "tick_end", "events", "run"),
     },
 )
 
@@ -86,11 +85,12 @@ def told() -> Log:
 def tail_of(log: Log) -> Tail:
     rows = DECODER.decode(log.raw())
     pay, tick = rows.columns["payment"], rows.columns["tick"]
-    kind: npt.NDArray[np.int64] = np.full(rows.n, -1, np.int64)
-    seq, end, source = np.zeros(rows.n, np.int64), np.zeros(rows.n, np.int64), np.ones(rows.n, np.int64)
-    seq[rows.index["payment"]], seq[rows.index["tick"]] = pay["seq"], tick["seq"]
-    kind[rows.index["tick"]], end[rows.index["tick"]] = tick["kind"], tick["tick_end"]
-    return Tail(source, seq, kind, end)
+    tail = Tail(*(np.zeros(rows.n, np.int64) for _ in fields(Tail)))
+    tail.source[:], tail.kind[:] = 1, -1
+    tail.seq[rows.index["payment"]] = pay["seq"]
+    for name in ("seq", "kind", "tick_start", "tick_end", "events"):
+        getattr(tail, name)[rows.index["tick"]] = tick[name]
+    return tail
 
 
 WHOLE = told()
@@ -138,7 +138,7 @@ def test_the_rows_do_not_depend_on_how_they_are_sliced(
 @settings(max_examples=60, deadline=None)
 @given(stop=st.integers(1, len(VALUES) - 1))
 def test_a_killed_source_goes_on_at_the_next_seq(stop: int) -> None:
-    tail = Tail(TAIL.source[:stop], TAIL.seq[:stop], TAIL.kind[:stop], TAIL.tick_end[:stop])
+    tail = Tail(*(getattr(TAIL, column.name)[:stop] for column in fields(Tail)))
     at = position(tail, 1, START_MS)
     assert at is not None
     log = Log()

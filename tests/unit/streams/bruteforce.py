@@ -72,6 +72,8 @@ class Truth:
         source.amount += record["amount_fen"]
         if record["event_time"] < self.floor:
             account["late"] += 1
+            if record["event_time"] < source.tick_end:
+                self._defect(name, record["event_time"], record["event_time"] + 1, 1)
             return "late"
         account["folded"] += 1
         self.folded.append(record)
@@ -81,7 +83,10 @@ class Truth:
         plan = self.plan
         if TICK in record:
             on_grid = (record["tick_start"] - plan.start_ms) % plan.tick_ms == 0
-            on_grid = on_grid and (record["tick_end"] - plan.start_ms) % plan.tick_ms == 0
+            on_grid = on_grid and record["tick_end"] - record["tick_start"] == plan.tick_ms
+            furthest = max(source.tick_end for source in self.sources.values())
+            if record["tick_start"] > furthest + plan.patience_ticks * plan.tick_ms:
+                return False
             kind, place = record[TICK], (record["tick_start"], record["tick_end"])
             right = {
                 "OPEN": place == (plan.start_ms, plan.start_ms),

@@ -75,9 +75,20 @@ def test_a_source_just_at_the_floor_is_not_silent() -> None:
     assert statuses(state.take()) == {0: (FINAL, {})}
 
 
+def test_a_late_event_from_before_its_own_tick_makes_the_longer_windows_incomplete() -> None:
+    plan = plan_for([everything.METRIC], waiting=(0, 3), windows={"everything": ("day", "2d", "8d")})
+    log = [*OPENED, *(day(name, 1, 0) for name in ROSTER), payment(seq=2, event_time=5), day("alipay", 3, 1, 1, 100)]
+    log += [day("banks", 2, 1)]
+    state = ShardState(plan, 0)
+    state.fold(rows(plan, log), 0, len(log) - 1)
+    found = {p.window + str(p.index): (p.status, dict(p.missing)) for p in state.take().partials if p.rollup == "keyed"}
+    assert found == {"day0": (FINAL, {}), "day1": (FINAL, {}), "2d0": (INCOMPLETE, {"alipay": 1})}
+    assert state.accounts()[0].late == 1
+
+
 def test_a_source_that_closes_does_not_close_windows_of_the_others() -> None:
-    log = [*OPENED, *(day("alipay", 1 + number, number) for number in range(3)), payment(seq=4, event_time=3 * DAY)]
-    log += [tick("alipay", 5, 8 * DAY, 8 * DAY, 1, 100, "CLOSE")]
+    log = [*OPENED, *(day("alipay", 1 + number, number) for number in range(5)), payment(seq=6, event_time=5 * DAY)]
+    log += [tick("alipay", 7, 8 * DAY, 8 * DAY, 1, 100, "CLOSE")]
     state = fold(log)
     assert state.floor_ms == 5 * DAY, "the end of the span less the patience"
     assert not state.closed
@@ -103,6 +114,9 @@ REASONS = [
     (payment(event_time=3 * DAY + 1), "beyond the source's last tick and the patience"),
     (payment(seq=1_000_001), "seq jumps beyond the bound"),
     (tick("alipay", 1, 1, DAY), "tick is off the grid"),
+    (tick("alipay", 1, 0, 2 * DAY), "tick is off the grid"),
+    (tick("alipay", 1, 4 * DAY, 5 * DAY), "beyond every source's last tick"),
+    (tick("alipay", 1, 8 * DAY, 8 * DAY, kind="CLOSE"), "beyond every source's last tick"),
     (tick("alipay", 1, 0, DAY, shard=1), "tick is off the grid, outside the span, of another shard"),
 ]
 

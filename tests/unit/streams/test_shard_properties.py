@@ -127,11 +127,12 @@ class Shard(RuleBasedStateMachine):
         name=SOURCES,
         kind=st.sampled_from(("OPEN", "TICK", "CLOSE")),
         day=st.integers(3, 13),
+        days=st.sampled_from((1, 1, 2)),
         shard=st.sampled_from((0, 0, 1)),
     )
-    def tell_odd_tick(self, name: str, kind: str, day: int, shard: int) -> None:
-        if kind != "CLOSE":
-            self._tell(tick(name, self.seq[name], day * DAY, (day + (kind == "TICK")) * DAY, 1, 5, kind, shard))
+    def tell_odd_tick(self, name: str, kind: str, day: int, days: int, shard: int) -> None:
+        stop = day + days if kind == "TICK" else day
+        self._tell(tick(name, self.seq[name], day * DAY, stop * DAY, 1, 5, kind, shard))
 
     # -- the engine -------------------------------------------------------------------------------------------------
     @rule(size=st.integers(0, 12))
