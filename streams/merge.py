@@ -6,13 +6,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from streams.errors import DefinitionError
 from streams.metric import Folded, Merged, Metric, Window
 from streams.openwindows import BoundRollup
-from streams.partials import FINAL, INCOMPLETE, PROVISIONAL, Partial
+from streams.partials import FINAL, INCOMPLETE, PARTIAL_PARTITIONS, PROVISIONAL, Partial
 from streams.plan import TopicPlan
+
+if TYPE_CHECKING:
+    from streams.windows import Windows
 
 
 @dataclass(slots=True)
@@ -22,6 +25,28 @@ class _OpenWindow:
     changed: bool = True
 
 
+@dataclass(slots=True)
+class Done:
+    """Numbers of the windows of one name that are done: those below `floor`, and `above`.
+
+    Shards close windows in order, so `above` is empty but where a window was passed over. The floor moves by `step`,
+    since a partition holds every `step`th window.
+    """
+
+    floor: int = 0
+    step: int = 1
+    above: set[int] = field(default_factory=set)
+
+    def add(self, index: int) -> None:
+        self.above.add(index)
+        while self.floor in self.above:
+            self.above.remove(self.floor)
+            self.floor += self.step
+
+    def __contains__(self, index: int) -> bool:
+        return index < self.floor or index in self.above
+
+
 class MergeState:
     """Merging replaces, never adds: the result is a function of the newest partials, in whatever order shards write
     them.
@@ -29,7 +54,8 @@ class MergeState:
     One instance may see all windows of a metric or any subset of them (one partition of `partials.<metric>`).
     """
 
-    def __init__(self, metric: Metric, plans: Mapping[str, TopicPlan]) -> None:
+    def __init__(self, metric: Metric, plans: Mapping[str, TopicPlan], partition: int | None = None) -> None:
+        """partition: of `partials.<metric>`, where only its windows are put."""
         if metric.derive is None:
             raise DefinitionError(f"metric {metric.name!r} has no rollups, so there is nothing to merge")
         self.metric, self._derive = metric, metric.derive
@@ -42,20 +68,32 @@ class MergeState:
                     self._expected += plans[topic].shards
         self._world = plans[metric.topics()[0]].world
         self._open: dict[tuple[str, int], _OpenWindow] = {}
-        self._done: dict[str, set[int]] = {}
+        self.tables: dict[str, Windows] = {w.name: w for bound in self._bound.values() for w in bound.windows}
+        first, step = (0, 1) if partition is None else (partition, PARTIAL_PARTITIONS)
+        self.done = {name: Done(first, step) for name in self.tables}
 
-    def put(self, partial: Partial) -> None:
-        """Take a partial; an older revision than the one held, or one of a window that is done, changes nothing."""
+    def put(self, partial: Partial) -> bool:
+        """Take a partial; whether it was new. An older revision than the one held, a provisional one behind a closed
+        one and one of a window that is done change nothing.
+        """
         place = (partial.window, partial.window_start)
-        if partial.window_start in self._done.get(partial.window, ()):
-            return
+        if self.tables[partial.window].index(partial.window_start) in self.done[partial.window]:
+            return False
         window = self._open.get(place)
         if window is None:
             window = self._open[place] = _OpenWindow(Window(partial.window, partial.window_start, partial.window_end))
         held = window.partials.get((partial.rollup, partial.shard))
-        if held is None or held.revision < partial.revision:
+        new = held is None or (
+            held.revision < partial.revision and not (held.status != PROVISIONAL and partial.status == PROVISIONAL)
+        )
+        if new:
             window.partials[partial.rollup, partial.shard] = partial
             window.changed = True
+        return new
+
+    def holds(self, place: tuple[str, int]) -> bool:
+        """Whether the window (name, start) is open here: something of it came, and not all that closes it."""
+        return place in self._open
 
     @property
     def open(self) -> int:
@@ -79,7 +117,7 @@ class MergeState:
                 window.changed = False
             if closed:
                 del self._open[place]
-                self._done.setdefault(place[0], set()).add(place[1])
+                self.done[place[0]].add(self.tables[place[0]].index(place[1]))
         return rows
 
     def _rows(self, window: _OpenWindow, closed: bool) -> list[Any]:

@@ -11,7 +11,7 @@ import pytest
 
 from streams import metrics
 from streams.errors import DefinitionError, SumOverflow
-from streams.merge import MergeState
+from streams.merge import Done, MergeState
 from streams.metric import totalled
 from streams.partials import FINAL, PARTIAL_PARTITIONS, Partial
 from tests.unit.streams import everything, world
@@ -104,3 +104,27 @@ def test_totals_over_cells_do_not_wrap() -> None:
     with pytest.raises(SumOverflow):
         totalled(cells, 0, 1)
     assert totalled(np.array([[1, 2], [3, 4]]), 0, 1).tolist() == [[1, 2, 3], [3, 4, 7], [4, 6, 10]]
+
+
+def test_what_is_done_is_remembered_in_bounds() -> None:
+    merge = MergeState(METRIC, {"payments": PLAN}, partition=1)
+    for partial in PARTIALS:
+        if partial.partition == 1:
+            merge.put(partial)
+            merge.take(provisional=False)
+    assert merge.open == 0
+    assert {name: done.floor for name, done in merge.done.items()} == {"day": 9, "4d": 3}
+    assert not any(done.above for done in merge.done.values())
+    assert not any(merge.put(partial) for partial in PARTIALS if partial.partition == 1)
+
+
+def test_done_in_any_order_is_the_set_of_what_was_added() -> None:
+    draw = random.Random(2)
+    for step, first in ((1, 0), (2, 0), (2, 1)):
+        every = list(range(first, 60, step))
+        order, done = draw.sample(every, len(every)), Done(first, step)
+        for n, index in enumerate(order):
+            assert [i for i in every if i in done] == sorted(order[:n])
+            done.add(index)
+        assert not done.above
+        assert done.floor == every[-1] + step
