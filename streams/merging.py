@@ -2,7 +2,10 @@
 
 Its state is the partials themselves. A transaction holds rows and, in `state.partials.<metric>`, how far the partials
 are read (`upto`), which windows are open there and the offset their oldest partial lies at: a new owner reads the
-partials again from that offset up to `upto` and goes on.
+partials again from that offset up to `upto` and goes on. `done` says which windows are closed for good, by name: the
+floor below which all are, and the numbers of others.
+
+A record that can be no partial of the run (`streams.vetting`) is passed over: a warning names it, and it is counted.
 
 A metric row's record carries the header `upto`: JSON of topic/shard to the first offset of that shard that is not in
 the row. Whoever measures the delay from an event to the metrics needs it.
@@ -13,13 +16,16 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from schemas import wire
-from schemas.errors import WireError
+import structlog
+
+from streams import stored
 from streams.merge import MergeState
-from streams.partials import PROVISIONAL, Partial
+from streams.metric import SUM_MAX
 from streams.rowwriter import RowWriter
 from streams.task import Batch
+from streams.telemetry import PARTIALS_REFUSED
 from streams.transaction import Partition, Record
+from streams.vetting import Refused, Vetting
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -29,6 +35,9 @@ if TYPE_CHECKING:
     from streams.options import Options
     from streams.plan import TopicPlan
     from streams.transaction import Reader
+    from streams.vetting import Vetted
+
+log = structlog.get_logger("streams.merging")
 
 POSITION = b"position"
 UPTO_HEADER = "upto"
@@ -37,15 +46,15 @@ Place = tuple[str, int]
 
 
 class _OpenWindow:
-    """What the task itself knows of a window: where its partials begin, which closed, how fresh they are, and what
-    they cover.
+    """What the task itself knows of a window: where its partials begin, how great their sums are, how fresh they are,
+    and what they cover.
     """
 
-    __slots__ = ("closed", "first", "upto", "wall_ms")
+    __slots__ = ("first", "magnitudes", "upto", "wall_ms")
 
     def __init__(self, first: int) -> None:
         self.first = first
-        self.closed: set[tuple[str, int]] = set()
+        self.magnitudes: dict[str, dict[int, float]] = {}
         self.upto: dict[str, int] = {}
         self.wall_ms = 0
 
@@ -57,11 +66,9 @@ class MergeTask:
         self, options: Options, metric: Metric, plans: Mapping[str, TopicPlan], ids: Mapping[str, int], partition: int
     ) -> None:
         self._options = options
-        self._metric = metric
-        self._ids = ids
         self._partition = partition
-        self._state = MergeState(metric, plans)
-        self._expected = sum(plans[rollup.topic].shards for rollup in metric.rollups)
+        self._vetting = Vetting(metric, plans, ids, partition)
+        self._state = MergeState(metric, plans, partition)
         self._open: dict[Place, _OpenWindow] = {}
         self._next = 0
         self._taken = 0
@@ -77,47 +84,81 @@ class MergeTask:
         return self._next
 
     def restore(self, rows: Mapping[bytes, bytes], reader: Reader) -> None:
-        """Read the partials of the windows that were open again, up to where the last transaction had read."""
+        """Read the partials of the windows that were open again, up to where the last transaction had read.
+
+        Raises StateMismatch if the stored position makes no sense or lies behind the end of the partials.
+        """
+        where = f"{self.state_topic}/{self._partition}"
+        for key in rows:
+            if key != POSITION:
+                stored.ignored(where, key, "the merge stores nothing under this key")
         if POSITION not in rows:
             return
-        position = json.loads(rows[POSITION])
-        open_windows = {(window, start) for window, start in position["open"]}
-        for batch in reader.read(Partition(self.topic, self._partition), position["from"], position["upto"]):
+        place = Partition(self.topic, self._partition)
+        _, end = reader.bounds(place)
+        try:
+            first, upto, open_windows = self._adopted(stored.document(where, POSITION, rows[POSITION]), end)
+        except stored.WRONG as error:
+            raise stored.mismatch(where, POSITION, f"{type(error).__name__}: {error}") from error
+        for batch in reader.read(place, first, upto):
             for message in batch:
-                value, offset = message.value(), message.offset()
-                if value is not None and offset is not None:
-                    partial = self._decoded(value, offset)
-                    if (partial.window, partial.window_start) in open_windows:
-                        self._put(partial, offset)
-        self._next = self._taken = position["upto"]
+                offset = message.offset()
+                if offset is not None:
+                    self._read(offset, message.key(), message.value(), open_windows)
+        self._next = self._taken = upto
         self._owed = True  # provisional rows of these windows may not have been written
 
+    def _adopted(self, position: Mapping[str, Any], end: int) -> tuple[int, int, frozenset[Place]]:
+        """From, upto and open windows of a stored position; takes over what is done. end: of the partials.
+
+        Raises one of `stored.WRONG`.
+        """
+        upto = stored.integer(position["upto"], 0, end)
+        first = stored.integer(position["from"], 0, upto)
+        tables = self._state.tables
+        open_windows = frozenset(stored.place(window, start, tables) for window, start in position["open"])
+        for name, (floor, *above) in position.get("done", {}).items():
+            done = self._state.done[name]
+            done.floor = stored.integer(floor, done.floor, tables[name].count + done.step)
+            done.above = {stored.integer(index, done.floor + 1, tables[name].count - 1) for index in above}
+        return first, upto, open_windows
+
     def fold(self, chunk: Chunk) -> int:
-        """Take the partials of a chunk; returns how many there were."""
-        for offset, _, value in chunk.records:
-            if value is not None:
-                self._put(self._decoded(value, offset), offset)
+        """Take the partials of a chunk; returns how many records there were."""
+        for offset, key, value in chunk.records:
+            self._read(offset, key, value)
         self._next = chunk.last + 1
         self._owed = self._owed or bool(chunk.records)
         return len(chunk.records)
 
-    def _decoded(self, value: bytes, offset: int) -> Partial:
-        name, fields = wire.decode(value, self._ids)
-        if name != "partial":
-            raise WireError(f"{self.topic}/{self._partition} holds a {name!r} record at offset {offset}, not a partial")
-        return Partial.of(self._metric.name, fields)
+    def _read(self, offset: int, key: bytes | None, value: bytes | None, only: frozenset[Place] | None = None) -> None:
+        """Take a record, or refuse it. only: windows to take, all by default."""
+        try:
+            vetted = self._vetting.read(key, value)
+            if only is None or (vetted.partial.window, vetted.partial.window_start) in only:
+                self._put(vetted, offset)
+        except Refused as error:
+            PARTIALS_REFUSED.labels(self.topic).inc()
+            log.warning(
+                "partial refused", topic=self.topic, partition=self._partition, offset=offset, reason=str(error)
+            )
 
-    def _put(self, partial: Partial, offset: int) -> None:
+    def _put(self, vetted: Vetted, offset: int) -> None:
+        """Merge a partial. Raises Refused if a sum over the shards could leave int64 with it."""
+        partial, magnitude = vetted
         place = (partial.window, partial.window_start)
-        window = self._open.get(place)
-        if window is None:
-            window = self._open[place] = _OpenWindow(offset)
+        window = self._open.get(place) or _OpenWindow(offset)
+        magnitudes = window.magnitudes.setdefault(partial.rollup, {})
+        others = sum(found for shard, found in magnitudes.items() if shard != partial.shard)
+        if others + magnitude > SUM_MAX:
+            raise Refused("with it the sums of its window would leave int64")
+        if not self._state.put(partial):
+            return
+        magnitudes[partial.shard] = magnitude
+        self._open[place] = window
         window.wall_ms = max(window.wall_ms, partial.wall)
         shard = f"{partial.topic}/{partial.shard}"
         window.upto[shard] = max(window.upto.get(shard, 0), partial.upto)
-        if partial.status != PROVISIONAL:
-            window.closed.add((partial.rollup, partial.shard))
-        self._state.put(partial)
 
     def take(self, now_ms: int, final: bool) -> Batch | None:
         """Rows of closed windows at once, provisional ones at most every `provisional_ms`."""
@@ -130,7 +171,7 @@ class MergeTask:
         delays = tuple(now_ms - self._open[row.window, row.window_start].wall_ms for row in rows)
         places = dict.fromkeys((row.window, row.window_start) for row in rows)
         covered = {place: json.dumps(self._open[place].upto).encode() for place in places}
-        for place in [place for place, window in self._open.items() if len(window.closed) == self._expected]:
+        for place in [place for place in self._open if not self._state.holds(place)]:
             del self._open[place]
         self._taken = self._next
         position = self._position()
@@ -138,7 +179,8 @@ class MergeTask:
 
     def _position(self) -> bytes:
         first = min((window.first for window in self._open.values()), default=self._next)
-        return json.dumps({"upto": self._next, "from": first, "open": sorted(self._open)}).encode()
+        done = {name: [each.floor, *sorted(each.above)] for name, each in self._state.done.items()}
+        return json.dumps({"upto": self._next, "from": first, "open": sorted(self._open), "done": done}).encode()
 
     def _records(self, rows: list[Any], covered: Mapping[Place, bytes], position: bytes) -> Iterator[Record]:
         yield Record(self.state_topic, self._partition, POSITION, position)

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from streams.errors import OffsetOrder, StateMismatch
+from streams import stored
+from streams.errors import OffsetOrder, StateMismatch, SumOverflow
 from streams.ledger import ACCOUNT_FIELDS, INFINITY, Defect, Ledger
 from streams.metrics.accounting import AccountingRow
 from streams.openwindows import OpenWindows, Written
@@ -239,30 +240,56 @@ class ShardState:
     def restore(cls, plan: TopicPlan, shard: int, state: Mapping[bytes, bytes | None]) -> ShardState:
         """The state as `take` stored it (the newest value of each key); a new one from an empty mapping.
 
-        Raises StateMismatch if it belongs to another run, version or definition.
+        Rows whose key the plan does not know are passed over with a warning. Raises StateMismatch if it belongs to
+        another run, version or definition, or makes no sense.
         """
         self = cls(plan, shard)
-        stored = {key: value for key, value in state.items() if value is not None}
-        if META not in stored:
-            if stored:
+        where = f"state.{plan.topic}/{shard}"
+        rows = {key: value for key, value in state.items() if value is not None}
+        text = rows.pop(META, None)
+        if text is None:
+            if found := self._known(where, rows):
                 raise StateMismatch(
-                    f"state.{plan.topic}/{shard} holds {len(stored)} rows but no position: "
-                    "use a new prefix or data directory"
+                    f"{where} holds {len(found)} rows but no position: use a new prefix or data directory"
                 )
             return self
-        meta = json.loads(stored.pop(META))
+        meta = stored.document(where, META, text)
         self._check(meta)
-        self._adopt(meta)
+        ledger, tables = self._ledger, [bound.windows for bound in plan.rollups]
+        arrays = {"clock": ledger.clock, "books": ledger.books, "accounts": ledger.accounts}
+        try:
+            stored.check_meta(meta, arrays, self._tables, tables, plan.roster)
+            self._adopt(meta)
+        except stored.WRONG as error:
+            raise stored.mismatch(where, META, f"{type(error).__name__}: {error}") from error
+        for key, number, level, index in self._known(where, rows):
+            try:
+                self._open[number].restore(level, index, rows[key])
+            except (StateMismatch, SumOverflow) as error:
+                raise stored.mismatch(where, key, error) from error
+        return self
+
+    def _known(self, where: str, rows: Mapping[bytes, bytes]) -> list[tuple[bytes, int, int, int]]:
+        """(key, rollup, level, window number) of the stored rows that are open windows of the plan; warns of others."""
         levels = {
             (bound.metric, bound.name, windows.name): (number, level)
-            for number, bound in enumerate(plan.rollups)
+            for number, bound in enumerate(self.plan.rollups)
             for level, windows in enumerate(bound.windows)
         }
-        for key, packed in stored.items():
-            metric, rollup, window, index = key.decode().rsplit("|", 3)
-            number, level = levels[metric, rollup, window]
-            self._open[number].restore(level, int(index), packed)
-        return self
+        known = []
+        for key in rows:
+            try:
+                metric, rollup, window, text = key.decode().rsplit("|", 3)
+                number, level = levels[metric, rollup, window]
+                last = self.plan.rollups[number].windows[level].count - 1
+                index = stored.integer(int(text), self._open[number].opened[level], last)
+                if key != _key(metric, rollup, window, index):
+                    raise ValueError(text)
+            except (ValueError, KeyError):
+                stored.ignored(where, key, "no open window of a rollup of this run has this key")
+            else:
+                known.append((key, number, level, index))
+        return known
 
     def _check(self, meta: Mapping[str, Any]) -> None:
         mine = json.loads(self._meta())

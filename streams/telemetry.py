@@ -14,6 +14,11 @@ if TYPE_CHECKING:
 
 DELAY_BUCKETS_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 60.0)
 
+PARTIALS_REFUSED = Counter(
+    "jinliu_partials_refused", "Records among partials that are none, skipped.", ["topic"], registry=None
+)
+"""Of this process: the merge counts what it refuses as it reads, on a takeover again."""
+
 
 class Telemetry:
     """Counters of one worker, in a registry of their own."""
@@ -44,6 +49,7 @@ class Telemetry:
             buckets=DELAY_BUCKETS_S,
             registry=self.registry,
         )
+        self.registry.register(PARTIALS_REFUSED)
         self._events = 0
         self._chunks = 0
         self._transactions = 0

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+from structlog.testing import capture_logs
 
 from schemas import catalog, wire
-from schemas.errors import WireError
 from streams import metrics
+from streams.errors import StateMismatch
 from streams.fetch import Chunk
 from streams.merging import POSITION, MergeTask
 from streams.options import Options
+from streams.packing import pack, scratch_size
+from streams.partials import Partial
+from streams.telemetry import PARTIALS_REFUSED
 from streams.transaction import Partition
 from tests.unit.streams import world
 from tests.unit.streams.chunks import plan_for
@@ -55,8 +62,15 @@ class Reader:
         assert where == Partition("p.partials.market-share", 0)
         for offset in range(first, stop):
             if offset in self._kept:
-                value = LOG[offset][1]
-                yield [SimpleNamespace(value=lambda value=value: value, offset=lambda offset=offset: offset)]
+                key, value = LOG[offset]
+                yield [message(offset, key, value)]
+
+    def bounds(self, where: Partition) -> tuple[int, int]:
+        return 0, len(LOG)
+
+
+def message(offset: int, key: bytes | None, value: bytes | None) -> Any:
+    return SimpleNamespace(key=lambda: key, value=lambda: value, offset=lambda: offset)
 
 
 def fresh(state: dict[bytes, bytes], compacted: int = 0) -> MergeTask:
@@ -114,7 +128,9 @@ def test_every_closed_row_once_whenever_workers_die() -> None:
 
 def test_position_names_no_window_when_all_are_closed() -> None:
     state, _ = run(3, dying=0.0)
-    assert state == {POSITION: b'{"upto": %d, "from": %d, "open": []}' % (len(LOG), len(LOG))}
+    (position,) = state.values()
+    done = {"day": [8], "4d": [2]}
+    assert json.loads(position) == {"upto": len(LOG), "from": len(LOG), "open": [], "done": done}
 
 
 def test_provisional_rows_wait_for_their_interval() -> None:
@@ -130,17 +146,147 @@ def test_provisional_rows_wait_for_their_interval() -> None:
     assert task.take(9000, final=False) is None, "nothing came"
 
 
-def test_another_record_among_partials_is_an_error() -> None:
-    tick = {
-        "source": "x",
-        "seq": 0,
-        "kind": "TICK",
-        "shard": 0,
-        "tick_start": 0,
-        "tick_end": 1,
-        "events": 0,
-        "amount_fen": 0,
+NOISE: list[tuple[bytes | None, bytes | None]] = [
+    (None, b"noise"),
+    (b"k", None),
+    (b"", b""),
+    (*LOG[0][:1], LOG[0][1][:-3]),
+    (LOG[0][0], b"\x00\x00\x00\x00\x63" + LOG[0][1][5:]),
+    (None, LOG[0][1]),
+    (LOG[3][0], LOG[-1][1]),
+]
+
+
+def closed_of(log: list[tuple[bytes | None, bytes | None]], first: int = 0, task: MergeTask | None = None) -> Any:
+    """Closed rows of a log folded one record at a time, rows taken behind each."""
+    task, rows = task or fresh({}), []
+    for offset, (key, value) in enumerate(log, first):
+        task.fold(Chunk("p.partials.market-share", 0, offset, offset, 9, records=[(offset, key, value)]))
+        batch = task.take(offset * 10_000, final=True)
+        for record in batch.records() if batch is not None else ():
+            if record.topic == "p.metrics.market-share":
+                rows.append(wire.decode(record.value)[1])
+    return closed(rows)
+
+
+def test_hostile_records_are_passed_over_and_the_merge_goes_on() -> None:
+    draw, log = random.Random(4), list[tuple[bytes | None, bytes | None]](LOG)
+    for bad in NOISE * 3:
+        log.insert(draw.randrange(len(log)), bad)
+    counter = PARTIALS_REFUSED.labels("p.partials.market-share")
+    before = counter._value.get()
+    with capture_logs() as told:
+        assert closed_of(log) == closed(run(0, dying=0.0)[1])
+    assert counter._value.get() - before == 3 * len(NOISE)
+    assert [line["offset"] for line in told] == [n for n, each in enumerate(log) if each in NOISE]
+    for line in told:
+        assert (line["log_level"], line["event"]) == ("warning", "partial refused")
+        assert (line["topic"], line["partition"]) == ("p.partials.market-share", 0)
+        assert line["reason"]
+
+
+def test_hostile_records_are_passed_over_on_the_way_back_too() -> None:
+    task = fresh({})
+    task.fold(chunk(0, 5))
+    batch = task.take(5000, final=True)
+    assert batch is not None
+    state = {record.key: record.value for record in batch.records() if record.topic.startswith("p.state")}
+
+    class Spoilt(Reader):
+        def read(self, where: Partition, first: int, stop: int) -> Iterator[list[Any]]:
+            yield [message(first, *bad) for bad in NOISE]
+            yield from super().read(where, first, stop)
+
+    again = MergeTask(OPTIONS, METRIC, {"payments": PLAN}, IDS, 0)
+    again.restore(state, Spoilt())  # type: ignore[arg-type]
+    assert closed_of(LOG[6:], 6, again) == closed(run(0, dying=0.0)[1]) - closed_of(LOG[:6])
+
+
+def test_what_is_closed_stays_closed_when_its_partials_are_told_again_after_a_restart() -> None:
+    state, _ = run(0, dying=0.0)
+    task = fresh(state)
+    again = Chunk("p.partials.market-share", 0, len(LOG), 2 * len(LOG) - 1, 9)
+    again.records = [(offset, *record) for offset, record in enumerate(LOG, len(LOG))]
+    task.fold(again)
+    batch = task.take(5000, final=True)
+    assert batch is not None
+    assert batch.rows == 0
+    assert json.loads(next(iter(batch.records())).value or b"")["from"] == 2 * len(LOG)
+
+
+def forged(offset: int, **fields: Any) -> tuple[bytes, bytes]:
+    """A partial of the log with other fields."""
+    partial = replace(Partial.of(METRIC.name, wire.decode(LOG[offset][1])[1]), **fields)
+    return partial.key, wire.encode("partial", partial.value(), IDS)
+
+
+def test_a_partial_with_which_the_sums_would_leave_int64_is_refused() -> None:
+    layout = PLAN.rollups[0].layout
+    row = np.zeros(layout.width, np.int64)
+    row[layout.parts["amount_fen"].offset] = 2**62
+    huge = pack(layout, row, np.empty(scratch_size(layout), np.uint8))
+    of_shards = {
+        Partial.of("", wire.decode(value)[1]).shard: n for n, (key, value) in enumerate(LOG) if b"|day|0" in key
     }
-    value = wire.encode("tick", tick | {"run": None}, IDS)
-    with pytest.raises(WireError, match=r"p\.partials\.market-share/0 holds a 'tick' record at offset 0"):
-        fresh({}).fold(Chunk("p.partials.market-share", 0, 0, 0, 1, records=[(0, b"", value)]))
+    first, second = (forged(n, status="FINAL", missing={}, revision=900, folded=huge) for n in of_shards.values())
+    task = fresh({})
+    with capture_logs() as told:
+        task.fold(Chunk("p.partials.market-share", 0, 0, 2, 9, records=[(0, *first), (1, *first), (2, *second)]))
+    assert [(line["offset"], line["reason"]) for line in told] == [
+        (2, "with it the sums of its window would leave int64")
+    ]
+    batch = task.take(5000, final=True)
+    assert batch is not None
+    assert list(batch.records())
+
+
+def test_a_provisional_partial_does_not_open_what_its_shard_closed() -> None:
+    final = next(n for n, (_, value) in enumerate(LOG) if wire.decode(value)[1]["status"] == "FINAL")
+    log: list[tuple[bytes | None, bytes | None]] = [*LOG[: final + 1], forged(final, status="PROVISIONAL", revision=99)]
+    assert closed_of([*log, *LOG[final + 1 :]]) == closed(run(0, dying=0.0)[1])
+
+
+GOOD = {"upto": 3, "from": 1, "open": [["day", 0]], "done": {"day": [0], "4d": [0]}}
+
+
+@pytest.mark.parametrize(
+    ("position", "what"),
+    [
+        (b"noise", "not JSON"),
+        (b"[" * 100_000, "not JSON"),
+        (b"\xff", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b"{}", "KeyError: 'upto'"),
+        ({"upto": "3"}, "'3' is no integer from 0"),
+        ({"upto": True}, "'True' is no integer"),
+        ({"upto": 10**30}, f"is no integer from 0 to {len(LOG)}"),
+        ({"upto": len(LOG) + 1}, f"'{len(LOG) + 1}' is no integer from 0 to {len(LOG)}"),
+        ({"from": 4}, "'4' is no integer from 0 to 3"),
+        ({"open": 7}, "TypeError"),
+        ({"open": [["day"]]}, "ValueError"),
+        ({"open": [["day", 1]]}, "'day' has no window that starts at 1"),
+        ({"open": [["week", 0]]}, "'week' has no window that starts at 0"),
+        ({"open": [[["day"], 0]]}, "has no window"),
+        ({"done": {"week": [0]}}, "KeyError: 'week'"),
+        ({"done": {"day": []}}, "ValueError"),
+        ({"done": {"day": [99]}}, "'99' is no integer"),
+        ({"done": {"day": [2, 1]}}, "'1' is no integer"),
+        ({"done": []}, "AttributeError"),
+    ],
+)
+def test_a_position_that_makes_no_sense_names_its_place_and_the_way_out(position: Any, what: str) -> None:
+    text = position if isinstance(position, bytes) else json.dumps(GOOD | position).encode()
+    with pytest.raises(StateMismatch) as caught:
+        fresh({POSITION: text})
+    assert str(caught.value).startswith("p.state.partials.market-share/0, key b'position': ")
+    assert what in str(caught.value)
+    assert str(caught.value).endswith(": use a new prefix or data directory")
+
+
+def test_strange_keys_beside_the_position_are_passed_over() -> None:
+    old = json.dumps({"upto": 3, "from": 1, "open": [["day", 0]]}).encode()
+    with capture_logs() as told:
+        assert fresh({b"\xff": b"noise", POSITION: old, b"": b""}).next_offset == 3
+    assert [(line["event"], line["topic"], line["key"]) for line in told] == [
+        ("stored row ignored", "p.state.partials.market-share", key) for key in (r"b'\xff'", "b''")
+    ]
