@@ -92,8 +92,13 @@ class Rows:
             batch = self._batches[np.searchsorted(self._batches[:, 4], self.offset[row])]
             rest = self._buffer[-place - 2 : int(batch[1])].tobytes()
             return None, rest or None, timestamp
-        key, value = _key_and_value(self._buffer, place)
+        key, value, _ = _key_and_value(self._buffer, place)
         return key, value, timestamp
+
+    def headers(self, row: int) -> tuple[tuple[str, bytes | None], ...]:
+        """Headers of the record in a row, in order; none where its framing broke."""
+        place = int(self._place[row])
+        return () if place < 0 else _headers(self._buffer, place)
 
 
 class Decoder:
@@ -278,8 +283,8 @@ def _slices(
     return columns
 
 
-def _key_and_value(buffer: npt.NDArray[np.uint8], position: int) -> tuple[bytes | None, bytes | None]:
-    """Of a record whose framing the kernel has already checked."""
+def _key_and_value(buffer: npt.NDArray[np.uint8], position: int) -> tuple[bytes | None, bytes | None, int]:
+    """Of a record whose framing the kernel has already checked, and the position behind them."""
     _, position = _varint(buffer, position)
     position += 1
     _, position = _varint(buffer, position)
@@ -289,7 +294,21 @@ def _key_and_value(buffer: npt.NDArray[np.uint8], position: int) -> tuple[bytes 
         size, position = _varint(buffer, position)
         found.append(None if size < 0 else buffer[position : position + size].tobytes())
         position += max(size, 0)
-    return found[0], found[1]
+    return found[0], found[1], position
+
+
+def _headers(buffer: npt.NDArray[np.uint8], position: int) -> tuple[tuple[str, bytes | None], ...]:
+    """Of a record whose framing the kernel has already checked. Names that are no UTF-8 get U+FFFD."""
+    count, position = _varint(buffer, _key_and_value(buffer, position)[2])
+    found: list[tuple[str, bytes | None]] = []
+    for _ in range(count):
+        parts: list[bytes | None] = []
+        for _ in range(2):
+            size, position = _varint(buffer, position)
+            parts.append(None if size < 0 else buffer[position : position + size].tobytes())
+            position += max(size, 0)
+        found.append(((parts[0] or b"").decode(errors="replace"), parts[1]))
+    return tuple(found)
 
 
 def _varint(buffer: npt.NDArray[np.uint8], position: int) -> tuple[int, int]:

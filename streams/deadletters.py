@@ -1,7 +1,9 @@
 """Dead letters: what could not be read or was refused, whole, on `<topic>.dead`.
 
-Key and value are the original bytes; the headers say why and where from, as text:
-`reason`, `topic`, `partition`, `offset`, `timestamp` (the record's own, UTC milliseconds).
+Key and value are the original bytes; the first headers say why and where from, as text:
+`reason`, `topic`, `partition`, `offset`, `timestamp` (the record's own, UTC milliseconds). Behind them come the
+record's own headers in their order, under their names; one that has the name of ours, or begins with `original.`,
+gets `original.` in front, so that ours are always the only ones of their names and no name is ambiguous.
 """
 
 from __future__ import annotations
@@ -11,6 +13,8 @@ from typing import Protocol
 from streams.transaction import Record
 
 SUFFIX = ".dead"
+ORIGINAL = "original."
+OURS = frozenset(("reason", "topic", "partition", "offset", "timestamp"))
 
 
 class DeadLetter(Protocol):
@@ -30,6 +34,8 @@ class DeadLetter(Protocol):
     def value(self) -> bytes | None: ...
     @property
     def timestamp(self) -> int: ...
+    @property
+    def headers(self) -> tuple[tuple[str, bytes | None], ...]: ...
 
 
 def dead_record(letter: DeadLetter, topic: str) -> Record:
@@ -39,11 +45,16 @@ def dead_record(letter: DeadLetter, topic: str) -> Record:
         letter: the refused record; its `topic` is without the prefix.
         topic: full name of the event topic it came from.
     """
-    headers = (
+    headers: tuple[tuple[str, bytes | None], ...] = (
         ("reason", letter.reason.encode()),
         ("topic", topic.encode()),
         ("partition", str(letter.partition).encode()),
         ("offset", str(letter.offset).encode()),
         ("timestamp", str(letter.timestamp).encode()),
     )
-    return Record(topic + SUFFIX, letter.partition, letter.key, letter.value, headers)
+    theirs = tuple((_renamed(name), value) for name, value in letter.headers)
+    return Record(topic + SUFFIX, letter.partition, letter.key, letter.value, headers + theirs)
+
+
+def _renamed(name: str) -> str:
+    return ORIGINAL + name if name in OURS or name.startswith(ORIGINAL) else name

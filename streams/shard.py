@@ -37,6 +37,7 @@ class DeadLetter:
     key: bytes | None
     value: bytes | None
     timestamp: int
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 @dataclass(slots=True)
@@ -117,9 +118,8 @@ class ShardState:
         for row in walked.dead:
             key, value, timestamp = rows.raw(row)
             reason = self._ledger.reason(int(walked.verdict[row]))
-            self._dead.append(
-                DeadLetter(self.plan.topic, self.shard, int(rows.offset[row]), reason, key, value, timestamp)
-            )
+            offset, headers = int(rows.offset[row]), rows.headers(row)
+            self._dead.append(DeadLetter(self.plan.topic, self.shard, offset, reason, key, value, timestamp, headers))
         if walked.folded:
             for windows in self._open:
                 windows.fold(walked.keep, events, walked.latest_ms)

@@ -53,7 +53,7 @@ class Record(NamedTuple):
     partition: int
     key: bytes | None
     value: bytes | None
-    headers: tuple[tuple[str, bytes], ...] = ()
+    headers: tuple[tuple[str, bytes | None], ...] = ()
 
 
 class TransactionLostError(Exception):

@@ -244,6 +244,13 @@ def test_record_headers_are_walked(decoder: Decoder) -> None:
         assert decoder.decode([batch]).kind.tolist() == [MALFORMED]
 
 
+def test_record_headers_are_given_where_the_framing_holds(decoder: Decoder) -> None:
+    own = [("a", b"1"), ("", None), ("长" * 50, b"")]
+    data = record(0, b"k", b"not confluent", own) + record(1, None, None, own[:1]) + record(2, None, good(EXAMPLE))
+    found = decoder.decode([batch_of(data, 3), batch_of(b"\xff\xff", 1)])
+    assert [found.headers(row) for row in range(4)] == [tuple(own), tuple(own[:1]), (), ()]
+
+
 def test_timestamps_are_of_the_record_or_of_the_log(decoder: Decoder) -> None:
     data = b"\x00" + varint(25) + varint(0) + varint(-1) + varint(-1) + b"\x00"
     data = varint(len(data)) + data

@@ -116,6 +116,9 @@ class HandRows:
     def raw(self, row: int) -> tuple[bytes | None, bytes | None, int]:
         return b"key", repr(self.records[row]).encode(), int(self.timestamp[row])
 
+    def headers(self, row: int) -> tuple[tuple[str, bytes | None], ...]:
+        return (("trace", str(row).encode()),)
+
 
 TICK_DTYPES = {
     "source": "int16",

@@ -66,6 +66,7 @@ def test_a_transaction_holds_state_partials_dead_letters_and_accounting() -> Non
         "partition": b"1",
         "offset": b"20",
         "timestamp": b"1000020",
+        "trace": b"20",
     }
     accounts = [wire.decode(record.value)[1] for record in found["p.metrics.accounting"]]
     assert sum(row["received"] for row in accounts) + sum(row["ticks"] for row in accounts) == 21
