@@ -52,8 +52,9 @@ COMMON: dict[str, Any] = {
         str | None, typer.Option(help="HOST:PORT of another Kafka, instead of --data.", rich_help_panel=PLACE)
     ],
     "prefix": Annotated[str | None, typer.Option(help="Before every topic name, literally.", rich_help_panel=PLACE)],
-    "registry": Annotated[
-        str | None, typer.Option(help="URL of a Confluent-compatible schema registry.", rich_help_panel=PLACE)
+    "registry_": Annotated[
+        str | None,
+        typer.Option("--registry", help="URL of a Confluent-compatible schema registry.", rich_help_panel=PLACE),
     ],
 }
 AS_JSON = Annotated[

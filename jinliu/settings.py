@@ -43,7 +43,7 @@ class Settings(BaseSettings):
     data: Path = DEFAULT_DATA
     broker: str | None = None
     prefix: str = ""
-    registry: str | None = None
+    registry_: str | None = Field(default=None, validation_alias="JINLIU_REGISTRY")  # said; `registry` is what holds
 
     @field_validator("seed")
     @classmethod
@@ -85,6 +85,29 @@ class Settings(BaseSettings):
         except (OSError, ValueError):
             return {}
         return held if isinstance(held, dict) else {}
+
+    def forget(self) -> None:
+        """Leave out what the data directory holds: its run is about to be dropped."""
+        self.__dict__["held"] = {}
+
+    @property
+    def registry(self) -> str | None:
+        """URL of the run's schema registry, or None for the ids that the repository fixes.
+
+        Raises UsageError where the run of the data directory was started with another one: its records carry the ids
+        which that one gave. A directory of an earlier version does not say; then the option holds.
+        """
+        if "registry" not in self.held:
+            return self.registry_
+        held: str | None = self.held["registry"]
+        if self.registry_ is not None and self.registry_.rstrip("/") != held:
+            uses = f"the schema registry {held}" if held else "no schema registry"
+            raise UsageError(
+                f"--registry {self.registry_} (JINLIU_REGISTRY) is not allowed: the run in {self.data} uses {uses}, "
+                "and its records carry those schema ids; leave the option out, or start a run in another --data "
+                "directory"
+            )
+        return held
 
     @cached_property
     def world(self) -> topologies.Topology:
@@ -136,14 +159,20 @@ class Settings(BaseSettings):
             )
         return pace
 
-    def remember(self) -> None:
-        """Write what this run was started with into its data directory, for the commands that come after."""
+    def make_data(self) -> None:
+        """Make the data directory, if it is not there. Raises UsageError."""
         try:
             self.data.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UsageError(f"--data {self.data} cannot be made: {error.strerror}") from error
+
+    def remember(self) -> None:
+        """Write what this run was started with into its data directory, for the commands that come after."""
+        self.make_data()
         said = {"topology": self.topology or self.held.get("topology") or DEFAULT_TOPOLOGY, "seed": self.chosen_seed}
         said |= {"from": _time(self.span_ms[0]), "to": _time(self.span_ms[1])}
+        registry = self.registry
+        said["registry"] = registry.rstrip("/") if registry is not None else None
         path = self.data / "run.json"
         part = path.with_suffix(".part")
         part.write_text(json.dumps(said, indent=1) + "\n")

@@ -19,6 +19,7 @@ from producers.options import POLICIES, RUNS, Options
 from producers.policies import TOPOLOGY, Decision
 from producers.producer import BatchProducer
 from schemas import catalog, wire
+from schemas.registry import refuse_other, tells, told
 
 FLUSH_S = 60.0
 WRITER_S = 5.0
@@ -100,9 +101,53 @@ def first_run(entries: Iterable[Entry]) -> Run | None:
 
 
 def read_run(broker: str, prefix: str, registry: str | None = None) -> Run | None:
-    """The run a prefix holds, or None. Raises TopicMissingError when there is no topic `runs`."""
-    with TopicReader(broker, prefix + RUNS, catalog.ids(registry), "jinliu-run") as reader:
+    """The run a prefix holds, or None.
+
+    Raises TopicMissingError when there is no topic `runs`, OtherRegistryError.
+    """
+    ids = check_registry(broker, prefix, registry)
+    with TopicReader(broker, prefix + RUNS, ids, "jinliu-run") as reader:
         return first_run(reader.read_to_end())
+
+
+def check_registry(broker: str, prefix: str, registry: str | None) -> Mapping[str, int]:
+    """The schema ids of `registry`, once it is sure that a run which the prefix holds was opened with the same ones.
+
+    Raises TopicMissingError when there is no topic `runs`, OtherRegistryError, RegistryError.
+    """
+    ids, topic = catalog.ids(registry), prefix + RUNS
+    with _HeaderReader(broker, topic, ids, "jinliu-run") as reader:
+        headers = reader.first_telling()
+    if headers is not None:
+        refuse_other(headers, registry, ids, f"{f'prefix {prefix!r}' if prefix else 'the broker'} at {broker}")
+    return ids
+
+
+class _HeaderReader(TopicReader):
+    """Reads the headers of a topic, whatever its records are written with."""
+
+    def first_telling(self) -> list[tuple[str, bytes]] | None:
+        """Headers of the first record that says which schema ids its run uses; None where none does."""
+        end = self._consumer.end_offsets([self._place])[self._place]
+        deadline = time.monotonic() + FLUSH_S
+        while self._consumer.position(self._place) < end and time.monotonic() < deadline:
+            for records in self._consumer.poll(timeout_ms=200).values():
+                for record in records:
+                    if tells(record.headers or ()):
+                        return list(record.headers)
+        return None
+
+
+def unfinished(options: Options, ids: Mapping[str, int], run: Run) -> tuple[str, ...]:
+    """Sources of the run that have not told their end, in the order of the roster. Raises TopicMissingError."""
+    with TopicReader(options.broker, options.topic(RUNS), ids, "jinliu-run") as reader:
+        closed = {
+            entry.value["source"]
+            for entry in reader.read_to_end()
+            if entry.name == "progress" and entry.value is not None
+            and entry.value["run"] == run.id and entry.value["closed"]
+        }  # fmt: skip
+    return tuple(source for source in run.sources() if source not in closed)
 
 
 def topology_decisions(policies: Iterable[Any]) -> list[Decision]:
@@ -124,10 +169,11 @@ def open_run(options: Options) -> Run:
     Writes the run record and the topology's policies when they are not there yet. Safe when several processes do it
     at once.
 
-    Raises OtherRunError when the prefix holds another run, TopicMissingError without topics.
+    Raises OtherRunError when the prefix holds another run, OtherRegistryError when it holds one with other schema
+    ids, TopicMissingError without topics.
     """
     mine = Run.of(options)
-    ids = catalog.ids(options.registry)
+    ids = check_registry(options.broker, options.prefix, options.registry)
     with (
         TopicReader(options.broker, options.topic(RUNS), ids, "jinliu-run") as runs,
         TopicReader(options.broker, options.topic(POLICIES), ids, "jinliu-run") as policies,
@@ -160,9 +206,11 @@ def _write_run(
     """Write the record and see who was first; whether it was this process. Raises OtherRunError after taking it
     back."""
     topic, key = options.topic(RUNS), mine.id.encode()
-    sent = producer.send(topic, key=key, value=wire.encode("run", mine.record(), ids), partition=0)
+    value = wire.encode("run", mine.record(), ids)
+    sent = producer.send(topic, key=key, value=value, headers=told(options.registry, ids), partition=0)
     producer.flush_all(FLUSH_S)
     offset = sent.get(timeout=FLUSH_S).offset
+    check_registry(options.broker, options.prefix, options.registry)  # of two at once the first one's ids hold
     new = runs.read_to_end()
     seen += new
     first = first_run(seen)

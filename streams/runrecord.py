@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
 from schemas import catalog, wire
 from schemas.errors import JinliuError, UnknownSchema, WireError
+from schemas.registry import refuse_other, tells
 from streams.failures import MissingTopicError, RunMismatchError
 from streams.transaction import Partition, Reader, TransactionLostError
 
@@ -33,6 +34,7 @@ def wait_for_run(options: Options, stop: threading.Event | None = None) -> Mappi
 
     Raises:
         RunMismatchError: its digest is not the topology's.
+        OtherRegistryError: it was opened with the schema ids of another registry.
         StoppedWaitingError: `stop` was set meanwhile.
     """
     topic = options.topic("runs")
@@ -59,11 +61,15 @@ def wait_for_run(options: Options, stop: threading.Event | None = None) -> Mappi
 def _opened(options: Options, topic: str) -> Mapping[str, Any] | None:
     """The first run record that was not taken back by a tombstone: of several writers at once the first one wins."""
     found: dict[bytes | None, Mapping[str, Any]] = {}
-    ids = catalog.ids(options.registry)
+    ids, told = catalog.ids(options.registry), False
     with Reader(options.broker, options.group) as reader:
         where = Partition(topic, 0)
         for batch in reader.read(where, *reader.bounds(where)):
             for message in batch:
+                headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+                if not told and tells(headers):
+                    told = True
+                    refuse_other(headers, options.registry, ids, f"topic {topic} at {options.broker}")
                 if message.value() is None:
                     found.pop(message.key(), None)
                     continue

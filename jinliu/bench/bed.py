@@ -160,7 +160,7 @@ def bed(span: Span) -> Iterator[Bed]:
             broker.start()
             settings = Settings(
                 topology=span.topology, seed=SEED, from_=_moment(span.start_ms), to=_moment(span.end_ms), data=data,
-                broker=broker.address, prefix="", registry=None,
+                broker=broker.address, prefix="",
             )  # fmt: skip
             topics.create(broker.address, "", settings.world)
             open_run(settings.source_options(broker.address))

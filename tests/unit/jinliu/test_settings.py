@@ -70,6 +70,40 @@ def test_a_data_directory_remembers_its_run(tmp_path: Path) -> None:
     assert again.worker_options("127.0.0.1:9").datadir == tmp_path / "run"
 
 
+def test_a_data_directory_remembers_its_registry_and_refuses_another(tmp_path: Path) -> None:
+    with_one, without = tmp_path / "with", tmp_path / "without"
+    settings(topology="small", data=with_one, registry_="http://there:8081/").remember()
+    settings(topology="small", data=without).remember()
+    assert settings(data=with_one).registry == "http://there:8081"
+    assert settings(data=with_one, registry_="http://there:8081/").worker_options("b:1").registry == "http://there:8081"
+    assert settings(data=without).registry is None
+    assert settings(data=with_one, broker="b:1").registry is None
+    with pytest.raises(UsageError, match=r"--registry http://other.* uses the schema registry http://there:8081"):
+        _ = settings(data=with_one, registry_="http://other").registry
+    with pytest.raises(UsageError, match="uses no schema registry"):
+        settings(data=without, registry_="http://other").source_options("b:1")
+
+
+def test_a_directory_that_never_said_its_registry_takes_the_option(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"topology": "small", "seed": 3}')
+    chosen = settings(data=tmp_path, registry_="http://there")
+    assert chosen.registry == "http://there"
+    chosen.remember()
+    assert settings(data=tmp_path).registry == "http://there"
+
+
+def test_what_is_forgotten_holds_no_more(tmp_path: Path) -> None:
+    settings(topology="small", seed=11, from_="2018-04-02", data=tmp_path).remember()
+    chosen = settings(data=tmp_path, registry_="http://there")
+    chosen.forget()
+    assert (chosen.world.name, chosen.chosen_seed, chosen.registry) == ("china", DEFAULT_SEED, "http://there")
+
+
+def test_the_registry_can_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JINLIU_REGISTRY", "http://there")
+    assert settings().registry == "http://there"
+
+
 def test_a_torn_memory_is_none(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text('{"seed": 1')
     assert settings(data=tmp_path).chosen_seed == DEFAULT_SEED

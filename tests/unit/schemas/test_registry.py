@@ -88,3 +88,17 @@ def test_a_registry_that_is_not_there() -> None:
     for address in ("localhost:8081", "file:///etc/passwd", ""):
         with pytest.raises(RegistryError, match="no registry address"):
             registry.register_all(address, [])
+
+
+def test_a_run_says_its_ids_and_others_are_refused() -> None:
+    ids = {"run": 5, "tick": 2}
+    said = registry.told("http://there", ids)
+    assert registry.tells(said)
+    assert not registry.tells([("reason", b"x")])
+    registry.refuse_other(said, "http://by-another-name", ids | {"a-new-metric": 9}, "it")
+    registry.refuse_other([], None, ids, "it")
+    registry.refuse_other([(registry.IDS_HEADER, b"not json")], None, ids, "it")
+    with pytest.raises(registry.OtherRegistryError, match="it holds a run that uses the schema registry http://there"):
+        registry.refuse_other(said, None, ids | {"run": 6}, "it")
+    with pytest.raises(registry.OtherRegistryError, match="uses no schema registry; this command has the registry u"):
+        registry.refuse_other(registry.told(None, ids), "u", ids | {"run": 6}, "it")

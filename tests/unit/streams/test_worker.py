@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from schemas import catalog, wire
+from schemas import catalog, registry, wire
 from schemas.errors import JinliuError
 from streams import runrecord, worker
 from streams.deadletters import dead_record
@@ -63,8 +63,13 @@ class Reader:
 
     def read(self, where: Partition, first: int, stop: int) -> Iterator[list[Any]]:
         for offset, found in enumerate(self._look[first:stop], first):
-            key, value = found if isinstance(found, tuple) else (b"run", found)
-            yield [SimpleNamespace(key=lambda k=key: k, value=lambda v=value: v, offset=lambda o=offset: o)]
+            key, value, *headers = found if isinstance(found, tuple) else (b"run", found)
+            yield [
+                SimpleNamespace(
+                    key=lambda k=key: k, value=lambda v=value: v, offset=lambda o=offset: o,
+                    headers=lambda h=headers: h[0] if h else None,
+                )
+            ]  # fmt: skip
 
 
 @pytest.fixture
@@ -115,6 +120,15 @@ def test_another_topology_is_refused(runs: list[Any]) -> None:
         match=r"opened with topology 'small' \(digest abababababab\), this worker has 'small' \(digest cd",
     ):
         runrecord.wait_for_run(options(digest="cd" * 32))
+
+
+def test_a_run_with_the_ids_of_another_registry_is_refused(runs: list[Any]) -> None:
+    others = catalog.ids() | {"run": 77}
+    runs.append([(b"run", wire.encode("run", RUN, others), registry.told("http://there:8081", others))])
+    with pytest.raises(registry.OtherRegistryError, match=r"the schema registry http://there:8081; .* no registry"):
+        runrecord.wait_for_run(options())
+    runs.append([(b"run", encoded("run", RUN), registry.told("http://there:8081", catalog.ids()))])
+    assert runrecord.wait_for_run(options()) == RUN
 
 
 def test_a_worker_stopped_while_waiting_ends_well(runs: list[Any]) -> None:
@@ -174,6 +188,18 @@ def test_dead_letters_carry_everything() -> None:
         ("partition", b"3"),
         ("offset", b"77"),
         ("timestamp", b"1234"),
+    )
+
+
+def test_dead_letters_keep_the_headers_of_the_record() -> None:
+    own = (("trace", b"1"), ("reason", b"mine"), ("trace", None), ("original.reason", b"2"))
+    record = dead_record(DeadLetter("payments", 3, 77, "malformed", None, b"", 1234, own), "p.payments")
+    assert record.headers[0] == ("reason", b"malformed")
+    assert record.headers[5:] == (
+        ("trace", b"1"),
+        ("original.reason", b"mine"),
+        ("trace", None),
+        ("original.original.reason", b"2"),
     )
 
 
