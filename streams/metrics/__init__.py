@@ -10,13 +10,18 @@ import importlib
 import os
 import pkgutil
 from functools import cache
+from types import ModuleType
 
 from schemas import catalog
+from schemas.errors import JinliuError
 from streams.errors import DefinitionError
 from streams.metric import Metric
 from streams.rows import avsc
 
-__path__ += [folder for folder in os.environ.get("JINLIU_METRICS", "").split(os.pathsep) if folder]
+VARIABLE = "JINLIU_METRICS"
+_folders = [folder for folder in os.environ.get(VARIABLE, "").split(os.pathsep) if folder]
+_packaged = frozenset(module.name for module in pkgutil.iter_modules(__path__))
+__path__ += _folders
 
 
 @cache
@@ -24,16 +29,41 @@ def load() -> dict[str, Metric]:
     """Every metric of this package by name, sorted. A metric whose row schema is not in the catalog is registered
     there.
 
-    Raises DefinitionError if a module has no METRIC or two have one name.
+    Raises DefinitionError if a module cannot be imported or has no METRIC, if two have one name, or if a folder of
+    JINLIU_METRICS is not there or holds no module of its own.
     """
+    for folder in _folders:
+        _check(folder)
     found: dict[str, Metric] = {}
     for module in sorted(pkgutil.iter_modules(__path__), key=lambda module: module.name):
-        metric = getattr(importlib.import_module(f"{__name__}.{module.name}"), "METRIC", None)
+        place = f"{getattr(module.module_finder, 'path', __path__[0])}/{module.name}.py"
+        metric = getattr(_imported(module.name, place), "METRIC", None)
         if not isinstance(metric, Metric):
-            raise DefinitionError(f"streams/metrics/{module.name}.py defines no METRIC")
+            raise DefinitionError(f"{place} defines no METRIC: set it to a streams.metric.Metric, or move it away")
         if metric.name in found:
-            raise DefinitionError(f"streams/metrics/{module.name}.py: a metric {metric.name!r} exists already")
+            raise DefinitionError(f"{place}: a metric {metric.name!r} exists already; give yours another name")
         found[metric.name] = metric
         if metric.name not in catalog.names():
             catalog.register_extra(metric.name, avsc(metric.name, metric.row))
     return dict(sorted(found.items()))
+
+
+def _check(folder: str) -> None:
+    """Raises DefinitionError for a folder of JINLIU_METRICS that cannot be meant."""
+    if not os.path.isdir(folder):
+        raise DefinitionError(f"{VARIABLE} names {folder}, which is no folder: correct it, or unset the variable")
+    names = {module.name for module in pkgutil.iter_modules([folder])}
+    if not names:
+        raise DefinitionError(f"{VARIABLE} names {folder}, which holds no .py file: put a metric there, or unset it")
+    for name in sorted(names & _packaged):
+        raise DefinitionError(f"{folder}/{name}.py has the name of one of jinliu's own: give the file another")
+
+
+def _imported(name: str, place: str) -> ModuleType:
+    try:
+        return importlib.import_module(f"{__name__}.{name}")
+    except JinliuError as error:
+        raise DefinitionError(f"{place}: {error}") from error
+    except Exception as error:  # a user's file: whatever it raises is a mistake to be told
+        said = str(error).splitlines()[0] if str(error) else "no more is said"
+        raise DefinitionError(f"{place} cannot be imported: {type(error).__name__}: {said}") from error

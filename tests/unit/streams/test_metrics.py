@@ -116,6 +116,26 @@ def test_a_file_without_a_metric_or_with_a_name_taken_is_refused(stranger: Path)
         metrics.load()
 
 
+def test_a_file_that_does_not_import_is_named_with_the_reason(stranger: Path) -> None:
+    stranger.write_text("import nothing_of_this_name", encoding="utf-8")
+    with pytest.raises(DefinitionError, match=rf"{stranger} cannot be imported: ModuleNotFoundError: No module named"):
+        metrics.load()
+
+
+def test_a_folder_that_cannot_be_meant_is_named(
+    tmp_path: Path, stranger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "shadow").mkdir()
+    (tmp_path / "shadow" / "market_share.py").write_text("", encoding="utf-8")
+    for name, why in (("none", "which is no folder"), ("empty", "no .py file"), ("shadow", "has the name of one of")):
+        monkeypatch.setattr(metrics, "_folders", [str(tmp_path / name)])
+        with pytest.raises(DefinitionError, match=why):
+            metrics.load()
+    monkeypatch.setattr(metrics, "_folders", [str(tmp_path)])
+    assert "flags" in metrics.load()
+
+
 def rollup(measure: Measure, **changes: object) -> Rollup:
     fields = {"name": "r", "topic": "payments", "keys": (), "measures": {"m": measure}} | changes
     return Rollup(**fields)  # type: ignore[arg-type]
