@@ -2,7 +2,8 @@
 
 A data directory holds one broker (`<data>/broker`). Whoever needs it asks `shared(data)`: a broker that runs there is
 used, else one is started and, at the end, stopped by whoever started it. It survives `kill -9`: the log is Kafka's. A
-broker whose starter was killed runs on; the next `up` takes it over.
+broker whose starter was killed ends a few seconds later, by a shell that waits for nothing else; whoever needs it
+before that ends it and starts its own.
 """
 
 from __future__ import annotations
@@ -31,6 +32,9 @@ STOP_LIMIT_S = 30.0
 PORT_ATTEMPTS = 3
 PORT_TAKEN = "Address already in use"
 HEAP = "512m"
+LEASH = 'read -r _; sleep 3; kill -TERM "$1"'
+"""Its standard input ends with the process that holds the other end. The children of a killed `up` still find the
+broker while they end."""
 
 
 def free_port() -> int:
@@ -89,6 +93,8 @@ class EmbeddedBroker:
         self._asked = port
         self.port = port or self._last_port() or free_port()
         self.process: subprocess.Popen[bytes] | None = None
+        self._leash: subprocess.Popen[bytes] | None = None
+        self._hold = -1
 
     @property
     def address(self) -> str:
@@ -122,6 +128,8 @@ class EmbeddedBroker:
             message then holds the end of its log.
         """
         with _alone(self.home):
+            if abandoned(self.data):
+                end(self.data)
             address = running(self.data)
             if address is not None:
                 raise BrokerError(f"a broker is running on {self.data} already, at {address}")
@@ -156,6 +164,7 @@ class EmbeddedBroker:
             self.process = subprocess.Popen(
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
+        self._put_on_leash(self.process.pid)
         told.write_text(json.dumps({"pid": self.process.pid, "port": self.port, "starter": os.getpid()}))
         try:
             self._wait_for_answer(self.process)
@@ -163,6 +172,23 @@ class EmbeddedBroker:
             self.kill()
             told.unlink() if former is None else told.write_text(former)
             raise
+
+    def _put_on_leash(self, pid: int) -> None:
+        """However this process ends, the JVM must not outlive it for ever."""
+        self._unleash()
+        end, self._hold = os.pipe()  # held by number: an object that is collected would let go
+        command = ["/bin/sh", "-c", LEASH, "jinliu-leash", str(pid)]
+        self._leash = subprocess.Popen(
+            command, stdin=end, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
+        )
+        os.close(end)
+
+    def _unleash(self) -> None:
+        if self._leash is not None:
+            self._leash.kill()
+            self._leash.wait()
+            os.close(self._hold)
+            self._leash = None
 
     def _wait_for_answer(self, process: subprocess.Popen[bytes]) -> None:
         end = time.monotonic() + START_LIMIT_S
@@ -200,6 +226,7 @@ class EmbeddedBroker:
                 self.process.kill()
                 self.process.wait()
         self.process = None
+        self._unleash()
         (self.home / "server.json").unlink(missing_ok=True)
 
     def kill(self) -> None:
@@ -208,6 +235,7 @@ class EmbeddedBroker:
             self.process.send_signal(signal.SIGKILL)
             self.process.wait()
             self.process = None
+            self._unleash()
 
 
 @contextlib.contextmanager
@@ -229,12 +257,28 @@ def _told(home: Path) -> dict[str, int] | None:
 
 
 def _alive(pid: int) -> bool:
-    """Whether a process of ours has this id."""
+    """Whether a process of ours has this id, and more than its place in the table is left."""
     try:
         os.kill(pid, 0)
     except (ProcessLookupError, PermissionError):
         return False
-    return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (OSError, IndexError):
+        return True  # no such table here
+    return state != "Z"
+
+
+def _is_broker_of(home: Path, pid: int) -> bool:
+    """Whether a process is the JVM of this directory, be it still or no more able to answer."""
+    if not _alive(pid):
+        return False
+    config = str(home / "server.properties")
+    try:
+        return config in Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except OSError:
+        listed = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True)
+        return config in listed.stdout
 
 
 def running(data: Path) -> str | None:
@@ -259,8 +303,9 @@ def running(data: Path) -> str | None:
 
 def abandoned(data: Path) -> bool:
     """Whether a broker runs on this data directory whose starter is gone."""
-    told = _told(data.absolute() / "broker")
-    return told is not None and not _alive(told["starter"]) and running(data) is not None
+    home = data.absolute() / "broker"
+    told = _told(home)
+    return told is not None and not _alive(told["starter"]) and _is_broker_of(home, told["pid"])
 
 
 def end(data: Path) -> None:
@@ -269,33 +314,33 @@ def end(data: Path) -> None:
     told = _told(home)
     if told is None:
         return
-    limit = time.monotonic() + STOP_LIMIT_S
-    os.kill(told["pid"], signal.SIGTERM)
-    while _alive(told["pid"]) and time.monotonic() < limit:
-        time.sleep(0.05)
-    if _alive(told["pid"]):
-        os.kill(told["pid"], signal.SIGKILL)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        limit = time.monotonic() + STOP_LIMIT_S
+        with contextlib.suppress(ProcessLookupError):
+            if _is_broker_of(home, told["pid"]):
+                os.kill(told["pid"], number)
+        while _is_broker_of(home, told["pid"]) and time.monotonic() < limit:
+            time.sleep(0.05)
     (home / "server.json").unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
-def shared(data: Path, heap: str = HEAP, *, adopt: bool = False) -> Iterator[str]:
+def shared(data: Path, heap: str = HEAP) -> Iterator[str]:
     """Address of the data directory's broker: the one that runs, else one started here and stopped at the end.
 
-    adopt: one that runs but whose starter is gone (`kill -9` of an earlier `up`) is stopped at the end, too.
+    One whose starter is gone (`kill -9` of an earlier `up`) is about to end: it is ended first.
     """
     home = data.absolute() / "broker"
     with _alone(home):
+        if abandoned(data):
+            end(data)
         address = running(data)
         started = None if address is not None else EmbeddedBroker(data, heap=heap)._launch()
-    orphan = adopt and abandoned(data)
     try:
         yield started.address if started is not None else str(address)
     finally:
         if started is not None:
             started.stop()
-        elif orphan and abandoned(data):
-            end(data)
 
 
 def prepare() -> None:

@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 
 WATCH_S = 1.0
+END_S = 5.0
+"""An orphan has so long to end in order: its broker goes soon, too."""
 
 
 def ready() -> None:
@@ -18,7 +20,10 @@ def ready() -> None:
 
 
 def end_with_parent() -> None:
-    """If `$JINLIU_PARENT` started us, end as by SIGTERM once it is gone: a killed `up` leaves no children behind."""
+    """If `$JINLIU_PARENT` started us, end as by SIGTERM once it is gone, and at once 5 s later.
+
+    A killed `up` leaves no children behind.
+    """
     parent = os.environ.get("JINLIU_PARENT", "")
     if not parent.isdigit():
         return
@@ -28,5 +33,7 @@ def end_with_parent() -> None:
         while os.getppid() == int(parent):
             pause.wait(WATCH_S)
         os.kill(os.getpid(), signal.SIGTERM)
+        pause.wait(END_S)
+        os.kill(os.getpid(), signal.SIGKILL)
 
     threading.Thread(target=watch, name="parent", daemon=True).start()

@@ -60,7 +60,7 @@ def test_data_outlives_kill_9_and_a_stop(tmp_path: Path) -> None:
 
 def test_one_broker_is_shared_and_ended_by_who_started_it(tmp_path: Path) -> None:
     with shared(tmp_path) as mine:
-        with shared(tmp_path) as also, shared(tmp_path, adopt=True) as too:
+        with shared(tmp_path) as also, shared(tmp_path) as too:
             assert mine == also == too == running(tmp_path)
         assert running(tmp_path) == mine
         with pytest.raises(BrokerError, match=f"already, at {mine}"):
@@ -83,24 +83,39 @@ def test_two_that_start_at_once_share(tmp_path: Path) -> None:
     assert running(tmp_path) is None
 
 
-def test_a_broker_whose_starter_was_killed_is_taken_over(tmp_path: Path) -> None:
-    code = (
-        "import sys; from pathlib import Path; from jinliu.broker import EmbeddedBroker\n"
-        "print(EmbeddedBroker(Path(sys.argv[1])).start().address, flush=True); sys.stdin.read()"
-    )
+STARTER = (
+    "import sys; from pathlib import Path; from jinliu.broker import EmbeddedBroker\n"
+    "print(EmbeddedBroker(Path(sys.argv[1])).start().address, flush=True); sys.stdin.read()"
+)
+
+
+def started_and_orphaned(data: Path) -> str:
+    """Address of a broker whose starter was killed just now."""
     with subprocess.Popen(
-        [sys.executable, "-c", code, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", STARTER, str(data)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as starter:
         assert starter.stdout is not None
         address = starter.stdout.readline().strip()
+        assert answers(address)
         starter.send_signal(signal.SIGKILL)
+    return address
+
+
+def test_a_broker_ends_when_its_starter_was_killed(tmp_path: Path) -> None:
+    address = started_and_orphaned(tmp_path)
+    wait_until(lambda: not abandoned(tmp_path), "the broker to end", 30)
+    assert not answers(address)
+
+
+def test_a_broker_whose_starter_was_killed_is_replaced_at_once(tmp_path: Path) -> None:
+    started_and_orphaned(tmp_path)
+    orphan = json.loads((tmp_path / "broker" / "server.json").read_text())["pid"]
     with shared(tmp_path) as found:
-        assert found == address
-    assert running(tmp_path) == address
-    assert abandoned(tmp_path)
-    with shared(tmp_path, adopt=True) as found:
-        assert found == address
-    wait_until(lambda: not answers(address), "the broker to end", 30)
+        mine = json.loads((tmp_path / "broker" / "server.json").read_text())
+        assert mine["pid"] != orphan
+        assert mine["starter"] == os.getpid()
+        assert running(tmp_path) == found
+    assert running(tmp_path) is None
 
 
 def test_a_stale_file_is_not_believed_and_its_process_left_alone(tmp_path: Path) -> None:
@@ -110,7 +125,7 @@ def test_a_stale_file_is_not_believed_and_its_process_left_alone(tmp_path: Path)
         (tmp_path / "mine" / "broker").mkdir(parents=True)
         (tmp_path / "mine" / "broker" / "server.json").write_text(json.dumps(stale))
         assert running(tmp_path / "mine") is None
-        with shared(tmp_path / "mine", adopt=True) as mine:
+        with shared(tmp_path / "mine") as mine:
             assert mine != other
         assert bystander.poll() is None
         assert answers(other)
