@@ -71,14 +71,17 @@ class Children:
                 why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
                 raise ChildDied(f"{child.name} ended with {why}: {child.last_words()} (whole log: {child.log})")
 
-    def stop(self, *names: str) -> None:
-        """SIGTERM to those named (all by default) at once, then wait; SIGKILL for one that does not end in time."""
+    def stop(self, *names: str, limit_s: float = STOP_LIMIT_S) -> None:
+        """SIGTERM to those named (all by default) at once, then wait; SIGKILL for one that does not end in time.
+
+        limit_s: shorter where waiting is in vain, as without a broker: what is in the log stands, whoever is killed.
+        """
         chosen = [child for child in self._children if not names or child.name in names]
         for child in chosen:
             if child.process.poll() is None:
                 child.asked = True
                 child.process.terminate()
-        end = time.monotonic() + STOP_LIMIT_S
+        end = time.monotonic() + limit_s
         for child in chosen:
             try:
                 child.process.wait(max(0.1, end - time.monotonic()))

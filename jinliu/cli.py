@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 import structlog
@@ -27,6 +29,9 @@ STACK, PARTS, LOOK = "Run a stack", "Parts of a stack", "Look at a run"
 STAY = Annotated[
     bool, typer.Option("--stay", help="When all is told, stay until stopped: for supervisors that take an end amiss.")
 ]
+
+UsageMistake: Any = typer.BadParameter.__base__
+"""Typer's own click is private; this class of it is the base of all that can be wrong with the words of a command."""
 
 app = typer.Typer(
     name="jinliu",
@@ -54,24 +59,34 @@ def up_command(
     fresh: Annotated[bool, typer.Option("--fresh", help="Drop what the data directory holds first.")] = False,
     as_json: AS_JSON = False,
 ) -> None:
-    """Everything from one command: Kafka, sources, workers, a live table of the metrics. Ctrl-C ends it; data stays."""
+    """Everything from one command: Kafka, sources, workers, a live table of the metrics. Ctrl-C ends it; data stays.
+
+    With --once the exit code is 0 only when the run has come to its end; else 1, or 130 after Ctrl-C.
+    """
     from jinliu.live import view_for
     from jinliu.up import Plan, up
 
     speed = settings.pace if settings.speed is not None else (None if once else DAY_A_SECOND)
-    summary = up(settings, Plan(workers, once, fresh, speed), view_for(as_json))
+    ended = up(settings, Plan(workers, once, fresh, speed), view_for(as_json))
     if as_json:
-        _out(summary)
-        return
-    table = Table(title="Summary", title_justify="left", show_header=False)
-    for name, value in summary.items():
-        text = (
-            ", ".join(f"{topic} {count:,}" for topic, count in value.items())
-            if isinstance(value, dict)
-            else f"{value:,}"
-        )
-        table.add_row(name, text)
-    Console().print(table)
+        _out(ended.summary)
+    else:
+        table = Table(title="Summary", title_justify="left", show_header=False)
+        for name, value in ended.summary.items():
+            table.add_row(name, _text(value))
+        Console().print(table)
+    if once and ended.open:
+        print(f"jinliu: {ended.open}", file=sys.stderr)
+        raise typer.Exit(ended.exit_code)
+
+
+def _text(value: Any) -> str:
+    """A value of the summary for a person."""
+    if isinstance(value, dict):
+        return ", ".join(f"{topic} {count:,}" for topic, count in value.items())
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(value) or "none" if isinstance(value, list) else f"{value:,}"
 
 
 @app.command("setup", rich_help_panel=STACK)
@@ -122,6 +137,9 @@ def produce_command(
     }
     if as_json:
         _out(done)
+    elif summary.closed and not sum(summary.events.values()):
+        named = f"source{'s' if len(options.sources) > 1 else ''} {', '.join(options.sources)}"
+        print(f"the run is complete for {named}: nothing to tell", flush=True)
     else:
         end = "and closed" if summary.closed else "and stopped early"
         print(f"told {sum(summary.events.values()):,} events in {summary.wall_s:.1f} s {end}", flush=True)
@@ -142,9 +160,12 @@ def process_command(
     """One worker: folds events into metrics, sharing the shards with the prefix's other workers. Runs until stopped."""
     from jinliu.ready import ready
     from schemas.memory import keep_freed
+    from streams import metrics
     from streams.worker import run
 
     keep_freed()
+    metrics.load()  # an error in a user's own comes before anything starts
+    stop = _stop_on_signals()
 
     def told(status: dict[str, Any]) -> None:
         ready()
@@ -155,7 +176,7 @@ def process_command(
         options = settings.worker_options(
             address, commit_ms=commit_ms, provisional_ms=provisional_ms, web_port=web_port, web_host=web_host
         )
-        run(options, on_status=told)
+        run(options, on_status=told, stop=stop)
 
 
 @app.command("clock", rich_help_panel=PARTS)
@@ -172,7 +193,10 @@ def clock_command(
     from jinliu.ready import ready
     from producers.clock import Clock
     from producers.runrecord import open_run
+    from streams import metrics
 
+    if create_topics:
+        metrics.load()  # an error in a user's own comes before anything starts
     speed = settings.pace if settings.speed is not None else DAY_A_SECOND
     stop = _stop_on_signals()
     with _broker(settings) as address:
@@ -221,7 +245,13 @@ def watch_command(
 ) -> None:
     """Rows of a metric as they come, from the beginning."""
     from jinliu.watch import watch
+    from streams import metrics
 
+    metrics.load()
+    settings.registry  # noqa: B018  # refused before a broker is started for it
+    if settings.broker is not None:
+        with _looking(settings):
+            pass  # whether it is there, and the run's schema ids are ours
     watch(settings, metric, once=once, final=final, as_json=as_json, stop=_stop_on_signals())
 
 
@@ -246,20 +276,12 @@ def topics_command(settings: Settings, as_json: AS_JSON = False) -> None:
 @common
 def verify_command(settings: Settings, as_json: AS_JSON = False) -> None:
     """Recompute every closed window from the raw events by another path and compare. Exit code 1 on a difference."""
-    from jinliu.lag import merges_behind
     from jinliu.oracle import verify
     from jinliu.proofview import progress, show
 
     with _looking(settings) as address, progress() as tell:
         verdict = verify(address, settings.prefix, settings.world, tell, registry=settings.registry)
-        behind = merges_behind(address, settings.prefix, settings.world) if verdict.different else 0
     document = verdict.as_dict()
-    if behind:
-        print(
-            f"jinliu: the merge is {behind:,} records behind, so rows may only be missing yet: let a worker finish "
-            "(jinliu up, or jinliu process), then verify again",
-            file=sys.stderr,
-        )
     if as_json:
         _out(document)
     else:
@@ -325,20 +347,39 @@ def bench_command(
         show(found)
 
 
-def _broker(settings: Settings) -> Any:
-    """The broker named, or that of the data directory, started for the while if it is down."""
-    from contextlib import nullcontext
+@contextlib.contextmanager
+def _broker(settings: Settings) -> Iterator[str]:
+    """The broker named, or that of the data directory, started for the while if it is down.
 
+    Raises SubscriptionError when the broker named does not answer.
+    """
     from jinliu import broker as embedded
-
-    return nullcontext(settings.broker) if settings.broker is not None else embedded.shared(settings.data)
-
-
-def _looking(settings: Settings) -> Any:
-    """Like `_broker`, for commands that need a run to look at."""
     from jinliu.subscription import broker_of
 
-    return broker_of(settings.broker, settings.data)
+    settings.registry  # noqa: B018  # refused before a broker is started for it
+    named = settings.broker is not None
+    with broker_of(settings.broker, settings.data) if named else embedded.shared(settings.data) as address:
+        yield address
+
+
+@contextlib.contextmanager
+def _looking(settings: Settings) -> Iterator[str]:
+    """Like `_broker`, for commands that need a run to look at.
+
+    Raises OtherRegistryError when its records have other schema ids than this command would read.
+    """
+    from jinliu.subscription import broker_of
+    from producers.errors import TopicMissingError
+    from producers.runrecord import check_registry
+    from streams import metrics
+
+    metrics.load()  # before a broker is started for it
+    registry = settings.registry
+    with broker_of(settings.broker, settings.data) as address:
+        with contextlib.suppress(TopicMissingError):  # the command says itself that there is nothing
+            if settings.broker is not None:
+                check_registry(address, settings.prefix, registry)
+        yield address
 
 
 def _stop_on_signals() -> threading.Event:
@@ -366,6 +407,13 @@ def _logs() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+def _mistake(error: Any) -> str:
+    """What typer says of the words of a command line, and where the right ones are."""
+    said = error.format_message().rstrip(".")
+    command = error.ctx.command_path if error.ctx is not None else "jinliu"
+    return f"{said[:1].lower()}{said[1:]}; `{command} --help` lists what there is"
+
+
 def main() -> None:
     """Entry point of the command `jinliu`."""
     from jinliu.ready import end_with_parent
@@ -373,7 +421,11 @@ def main() -> None:
     _logs()
     end_with_parent()
     try:
-        app(standalone_mode=True)
+        # Without words the help is the answer; else a mistake gets our one line instead of typer's box.
+        sys.exit(app(prog_name="jinliu", standalone_mode=len(sys.argv) == 1))
+    except UsageMistake as error:
+        print(f"jinliu: {_mistake(error)}", file=sys.stderr)
+        sys.exit(USER_ERROR)
     except JinliuError as error:
         print(f"jinliu: {error}", file=sys.stderr)
         sys.exit(USER_ERROR)

@@ -32,6 +32,7 @@ class Overview:
                 for windows in nested(metric.window_names(world.windows), *span_ms, world.scale.tick_ms):
                     self._expected[metric.name, windows.name] = windows.count
         self._closed: dict[tuple[str, str], dict[int, str]] = {key: {} for key in self._expected}
+        self._begun: dict[tuple[str, str], set[int]] = {key: set() for key in self._expected}
         self._accounts: dict[tuple[str, int, str], Any] = {}
         self.rows = 0
         self.lag = 0
@@ -48,6 +49,7 @@ class Overview:
             if name == "accounting":
                 self._accounts[row.topic, row.shard, row.source] = row
                 continue
+            self._begun[name, row.window].add(row.window_start)
             if row.status in CLOSED:
                 self._closed[name, row.window][row.window_start] = row.status
             if name == "market-share" and row.scene == "ALL" and row.window == self._finest(name):
@@ -75,6 +77,11 @@ class Overview:
     def windows(self, status: str) -> int:
         """Closed windows with that status, over all metrics and window names."""
         return sum(found == status for closed in self._closed.values() for found in closed.values())
+
+    @property
+    def provisional(self) -> int:
+        """Windows that have rows and are not closed, over all metrics and window names."""
+        return sum(len(begun - self._closed[key].keys()) for key, begun in self._begun.items())
 
     @property
     def expected(self) -> int:

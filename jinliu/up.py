@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import shutil
 import signal
 import threading
@@ -11,9 +12,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import kafka.errors
+
 from jinliu import broker as embedded
 from jinliu import topics
-from jinliu.children import Children, usage
+from jinliu.children import STOP_LIMIT_S, Children, usage
 from jinliu.jvm import BrokerError
 from jinliu.lag import Lag
 from jinliu.overview import Overview
@@ -21,7 +24,8 @@ from jinliu.settings import Settings, UsageError
 from jinliu.subscription import MetricReader
 from producers.clock import Clock
 from producers.errors import OtherRunError
-from producers.runrecord import Run, open_run
+from producers.runrecord import Run, open_run, unfinished
+from schemas import catalog
 from streams import metrics
 
 if TYPE_CHECKING:
@@ -31,6 +35,10 @@ CHECK_S = 0.5
 DRAIN_S = 20.0
 BROKER_SILENT_S = 10.0
 """A broker that is only busy answers in time; one that died refuses the connection at once."""
+CLOCK_LIMIT_S = 10.0
+GOES_ON = "the same command goes on where it stopped"
+GONE_S, GONE_LIMIT_S = 2.0, 1.0
+"""Without a broker nobody can end in order: after so much silence children get so long, then are killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,23 +51,39 @@ class Plan:
     speed: float | None
 
 
-def up(settings: Settings, plan: Plan, view: View) -> dict[str, Any]:
-    """Run the stack until it is done (`once`), or told to stop by Ctrl-C or SIGTERM; returns the summary.
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a stack ended. signal: what told it to stop, or None; open: what the run's end wants, "" for nothing."""
+
+    summary: dict[str, Any]
+    signal: int | None
+    open: str
+
+    @property
+    def exit_code(self) -> int:
+        """Of a command that was to come to the run's end: 0 there, as shells say it after a signal, else 1."""
+        if not self.open:
+            return 0
+        return 1 if self.signal is None else 128 + self.signal
+
+
+def up(settings: Settings, plan: Plan, view: View) -> Ended:
+    """Run the stack until it is done (`once`), or told to stop by Ctrl-C or SIGTERM; returns how it ended.
 
     Every child is ended before this returns, and the data can be used, looked at or resumed.
 
     Raises JinliuError where the stack cannot start or a child died.
     """
     began = time.monotonic()
+    if plan.fresh:
+        settings.forget()
     # Everything a user can have said wrong comes to light before anything is dropped or started.
     overview = Overview(settings.world, settings.span_ms)
     settings.source_options(settings.broker or "127.0.0.1:1")
-    if plan.fresh:
-        _drop(settings)
-    stop = threading.Event()
-    with _told_to_stop(stop), _broker(settings) as address:
+    stop = _Stop()
+    with _told_to_stop(stop), _alone(settings, plan.fresh), _broker(settings) as address:
         view.say("broker", address)
-        run = _open(settings, address)
+        run, ids = _open(settings, address), catalog.ids(settings.registry)
         view.say("run", str(run))
         logs = settings.data / "logs"
         children, clock = Children(logs), _ClockThread(settings, address, plan.speed)
@@ -75,11 +99,15 @@ def up(settings: Settings, plan: Plan, view: View) -> dict[str, Any]:
                 stack = _Watched(reader, lag, overview, view, children, clock, None if settings.broker else address)
                 _watch(stack, stop, plan.once)
                 _drain(stack)
+            missing = unfinished(settings.source_options(address), ids, run)
+        except kafka.errors.KafkaError as error:
+            raise BrokerError(f"Kafka at {address} does not answer any more: {error}; {GOES_ON}") from error
         finally:
-            clock.stop()
-            children.stop()
+            limit_s = STOP_LIMIT_S if _reachable(address) else GONE_LIMIT_S
+            clock.stop(min(limit_s, CLOCK_LIMIT_S))
+            children.stop(limit_s=limit_s)
         children.check()
-    return _summary(overview, began)
+    return _ended(overview, missing, stop.signal, began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +122,17 @@ class _Watched:
 
     def check(self) -> None:
         """Raise for a part that ended and should not have."""
+        self.check_broker()
+        self.children.check()
+        self.clock.check()
+
+    def check_broker(self) -> None:
+        """Raise BrokerError when the embedded broker is gone."""
         if self.embedded is not None and not embedded.answers(self.embedded, BROKER_SILENT_S):
             raise BrokerError(
                 f"the embedded Kafka at {self.embedded} does not answer any more (its log: <data>/broker/server.log); "
-                "the same command goes on where it stopped"
+                f"{GOES_ON}"
             )
-        self.children.check()
-        self.clock.check()
 
 
 def _watch(stack: _Watched, stop: threading.Event, once: bool) -> None:
@@ -118,12 +150,14 @@ def _watch(stack: _Watched, stop: threading.Event, once: bool) -> None:
 
 def _drain(stack: _Watched) -> None:
     """End the sources first and leave the workers the time to fold what was told, so that the data lies at rest."""
-    stack.clock.stop()
+    stack.check_broker()
+    stack.clock.stop(CLOCK_LIMIT_S)
     stack.children.stop("sources")
     end = time.monotonic() + DRAIN_S
     while stack.lag.records() and time.monotonic() < end:
         stack.check()
         stack.overview.take(stack.reader.poll())
+    stack.overview.lag = stack.lag.records()
     stack.overview.take(stack.reader.to_end())
     stack.view.show(stack.overview, last=True)
 
@@ -176,7 +210,27 @@ def _drop(settings: Settings) -> None:
     for name in ("broker", "logs", "faust"):
         shutil.rmtree(settings.data / name, ignore_errors=True)
     (settings.data / "run.json").unlink(missing_ok=True)
-    settings.__dict__.pop("held", None)
+
+
+@contextlib.contextmanager
+def _alone(settings: Settings, fresh: bool) -> Iterator[None]:
+    """The one stack of the data directory, which is dropped first where `fresh`. Raises UsageError beside another."""
+    if settings.broker is not None:
+        if fresh:
+            _drop(settings)
+        yield
+        return
+    settings.make_data()
+    with (settings.data / "up.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the system lets go of it however the holder ends
+        except BlockingIOError:
+            raise UsageError(
+                f"a stack is running on {settings.data} (jinliu up): stop it first, or use another --data directory"
+            ) from None
+        if fresh:
+            _drop(settings)
+        yield
 
 
 @contextlib.contextmanager
@@ -184,14 +238,28 @@ def _broker(settings: Settings) -> Iterator[str]:
     if settings.broker is not None:
         yield settings.broker
         return
-    with embedded.shared(settings.data, adopt=True) as address:
+    with embedded.shared(settings.data) as address:
         yield address
 
 
+def _reachable(address: str) -> bool:
+    return any(embedded.answers(server.strip(), GONE_S) for server in address.split(","))
+
+
+class _Stop(threading.Event):
+    """Set by the signals that stop a stack; `signal` is the first of them."""
+
+    signal: int | None = None
+
+    def tell(self, number: int, _: object) -> None:
+        self.signal = self.signal or number
+        self.set()
+
+
 @contextlib.contextmanager
-def _told_to_stop(stop: threading.Event) -> Iterator[None]:
+def _told_to_stop(stop: _Stop) -> Iterator[None]:
     """Ctrl-C and SIGTERM set `stop` instead of ending the program between two steps."""
-    former = {number: signal.signal(number, lambda *_: stop.set()) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {number: signal.signal(number, stop.tell) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
@@ -225,12 +293,34 @@ class _ClockThread:
         """Whether every source has closed."""
         return not self._thread.is_alive() and self._failure is None
 
-    def stop(self) -> None:
+    def stop(self, limit_s: float) -> None:
         self._stop.set()
-        self._thread.join(10)
+        if self._thread.ident is not None:
+            self._thread.join(limit_s)
 
 
-def _summary(overview: Overview, began: float) -> dict[str, Any]:
+def _ended(overview: Overview, missing: tuple[str, ...], stopped_by: int | None, began: float) -> Ended:
+    """missing: sources that have not told their end."""
+    # Windows without rows are never seen: when all is told and folded, only one that was begun can be open.
+    complete = overview.complete or not (missing or overview.lag or overview.provisional)
+    closed = overview.windows("FINAL") + overview.windows("INCOMPLETE")
+    waiting = 0 if complete else overview.expected - closed
     cpu, rss_mb = usage()
-    done = {"wall_s": round(time.monotonic() - began, 2), "cpu_s": round(cpu, 2), "rss_mb_max": round(rss_mb, 1)}
-    return overview.summary() | done
+    summary = overview.summary() | {
+        "wall_s": round(time.monotonic() - began, 2),
+        "cpu_s": round(cpu, 2),
+        "rss_mb_max": round(rss_mb, 1),
+        "complete": complete,
+        "missing_sources": list(missing),
+        "windows_open": waiting,
+    }
+    return Ended(summary, stopped_by, "" if complete else _what_is_open(missing, waiting, overview))
+
+
+def _what_is_open(missing: tuple[str, ...], waiting: int, overview: Overview) -> str:
+    told = f"not told to the end: {', '.join(missing)}" if missing else "every source is told to the end"
+    lag = f", {overview.lag:,} records are not folded" if overview.lag else ""
+    return (
+        f"the run has not come to its end: {told}{lag}, {waiting:,} of {overview.expected:,} windows are still open; "
+        f"{GOES_ON}"
+    )

@@ -29,6 +29,10 @@ CLAIM_S = 20.0
 CHECK_S = 0.2
 
 
+class StoppedClaimingError(ProducerError):
+    """The process was told to stop before the source was its own: no fault of anybody."""
+
+
 class Ownership:
     """Holds one source for this process, from `claim` to `close`. Not thread-safe."""
 
@@ -42,8 +46,8 @@ class Ownership:
         self._checked = 0.0
 
     def claim(self, stop: threading.Event | None = None) -> None:
-        """Become the source's one process. Raises AlreadyRunningError while another is, ProducerError
-        without an answer."""
+        """Become the source's one process. Raises AlreadyRunningError while another is, StoppedClaimingError
+        on `stop`, ProducerError without an answer."""
         stop = stop or threading.Event()
         admin = KafkaAdminClient(bootstrap_servers=self._broker, client_id=self._client_id)
         try:
@@ -78,14 +82,14 @@ class Ownership:
             if time.monotonic() > deadline:
                 raise self._already(members)
             if stop.wait(CHECK_S):
-                raise ProducerError(f"source {self.source} was stopped before it began")
+                raise StoppedClaimingError(f"source {self.source} was stopped before it began")
 
     def _join(self, admin: Any, stop: threading.Event) -> None:
         deadline = time.monotonic() + CLAIM_S
         while self._place not in self._consumer.assignment():
             self._consumer.poll(timeout_ms=100, max_records=1)
             if stop.is_set():
-                raise ProducerError(f"source {self.source} was stopped before it began")
+                raise StoppedClaimingError(f"source {self.source} was stopped before it began")
             if self._place in self._consumer.assignment():
                 break
             others = {name: holds for name, holds in self._members(admin).items() if name != self._client_id}

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from producers.errors import OwnershipLostError
 from producers.feed import Blocks
 from producers.options import Options
-from producers.ownership import Ownership
+from producers.ownership import Ownership, StoppedClaimingError
 from producers.policies import Decision
 from producers.progress import OnProgress
 from producers.runrecord import Run, open_run
@@ -81,6 +81,8 @@ def _tell(
             told.update(teller.events())
             teller.close()
         return teller.closed
+    except StoppedClaimingError:
+        return False
     finally:
         for owner in owners:
             owner.close()

@@ -46,11 +46,13 @@ def test_the_summary_of_a_span(run: tuple[str, dict[str, Any]]) -> None:
     _, summary = run
     assert set(summary) == {
         "events", "dead", "late", "duplicate", "windows_final", "windows_incomplete", "wall_s", "cpu_s", "rss_mb_max",
+        "complete", "missing_sources", "windows_open",
     }  # fmt: skip
     assert set(summary["events"]) == {"payments", "operations"}
     assert summary["events"]["payments"] > 1000
     assert (summary["dead"], summary["late"], summary["duplicate"]) == (0, 0, 0)
     assert (summary["windows_final"], summary["windows_incomplete"]) == (WINDOWS, 0)
+    assert (summary["complete"], summary["missing_sources"], summary["windows_open"]) == (True, [], 0)
     assert summary["cpu_s"] > 0
     assert summary["rss_mb_max"] > 0
 

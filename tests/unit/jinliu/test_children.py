@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -50,6 +51,15 @@ def test_ending_well_or_as_told_is_no_death(children: Children) -> None:
     assert waiting.process.returncode is not None
     children.check()
     assert done.last_words() == "done"
+
+
+def test_one_that_does_not_end_in_time_is_killed(children: Children) -> None:
+    deaf = children.start(
+        "deaf", "import signal; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True)\nwhile 1: signal.pause()"
+    )
+    wait_until(lambda: deaf.last_words() == "deaf", "the child to be deaf", 30)
+    children.stop(limit_s=0.0)
+    assert deaf.process.returncode == -signal.SIGKILL
 
 
 def test_a_sigterm_of_another_is_a_death(children: Children) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -78,6 +80,16 @@ def test_common_options_are_everywhere(
         (("up", "--broker", "127.0.0.1:9", "--fresh"), "--fresh"),
         (("digest", "--source", "lehman"), "lehman"),
         (("clock", "--broker", "127.0.0.1:9", "--speed", "0"), "--speed 0"),
+        (("up", "--seed", "seven"), "'--seed'"),
+        (("up", "--workers", "0"), "`jinliu up --help` lists"),
+        (("up", "--from", "2022-02-30"), "--from 2022-02-30"),
+        (("up", "--sed", "7"), "--sed"),
+        (("wach",), "wach"),
+        (("watch",), "missing argument"),
+        (("process", "--commit-ms", "soon"), "'--commit-ms'"),
+        (("process", "--broker", "127.0.0.1:9"), "no Kafka broker answers at 127.0.0.1:9"),
+        (("produce", "--broker", "127.0.0.1:9"), "no Kafka broker answers at 127.0.0.1:9"),
+        (("watch", "market-share", "--broker", "127.0.0.1:9"), "no Kafka broker answers at 127.0.0.1:9"),
     ],
 )
 def test_a_mistake_is_one_line_and_exit_code_2(
@@ -94,6 +106,33 @@ def test_a_mistake_is_one_line_and_exit_code_2(
 def test_nothing_is_made_by_a_mistake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run(monkeypatch, "watch", "market-share")
     run(monkeypatch, "up", "--to", "never")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("up",), ("process",), ("verify",), ("watch", "market-share"), ("produce",)])
+def test_a_registry_that_the_run_does_not_use_is_refused_before_anything_starts(
+    command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"topology": "small", "seed": 7, "registry": "http://there:8081"}')
+    assert run(monkeypatch, *command, "--data", "run", "--registry", "http://other:8081") == 2
+    said = capsys.readouterr()
+    assert "uses the schema registry http://there:8081" in said.err
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+
+
+@pytest.mark.parametrize("command", [("up",), ("process",), ("verify",), ("watch", "market-share"), ("topics",)])
+def test_a_metrics_folder_that_cannot_be_is_told_before_anything_starts(
+    command: tuple[str, ...], tmp_path: Path
+) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-m", "jinliu", *command, "--data", str(tmp_path / "run")],
+        capture_output=True, text=True, env=os.environ | {"JINLIU_METRICS": str(tmp_path / "none")},
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr == (
+        f"jinliu: JINLIU_METRICS names {tmp_path}/none, which is no folder: correct it, or unset the variable\n"
+    )
     assert list(tmp_path.iterdir()) == []
 
 

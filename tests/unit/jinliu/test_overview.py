@@ -75,6 +75,15 @@ def test_complete_when_every_window_of_every_metric_is_closed(overview: Overview
     assert overview.summary()["windows_incomplete"] == 0
 
 
+def test_windows_with_rows_that_did_not_close_are_provisional(overview: Overview) -> None:
+    overview.take([share(0, "BANK", 1.0, "PROVISIONAL"), share(1, "BANK", 1.0, "PROVISIONAL")])
+    assert overview.provisional == 2
+    overview.take([share(0, "BANK", 1.0, "FINAL"), share(2, "BANK", 1.0, "FINAL")])
+    assert overview.provisional == 1
+    close(overview)
+    assert overview.provisional == 0
+
+
 def test_windows_closed_incomplete_are_closed_too(overview: Overview) -> None:
     close(overview, "INCOMPLETE")
     assert overview.complete
