@@ -40,8 +40,12 @@ def show(verdict: Any) -> None:
     console = Console(highlight=False)
     document = verdict.as_dict()
     console.print(f"{document['compared']:,} rows compared, {document['different']:,} different", markup=False)
-    if verdict.unread:
-        console.print(f"{verdict.unread:,} offsets that no worker has read yet were left out", markup=False)
+    if verdict.unread or verdict.unmerged:
+        console.print(
+            f"left out: {verdict.unread:,} raw records that no worker has read yet, {verdict.unmerged:,} windows not "
+            "merged yet; let `jinliu up` or `jinliu process` go on, then verify again",
+            markup=False,
+        )
     for each in document["differences"][:SHOWN]:
         console.print(
             f"  {each['metric']} {each['row']}: {each['field']} is {each['found']}, expected {each['expected']}",

@@ -33,7 +33,8 @@ class Difference:
 class Verdict:
     """What was compared and what differed. `different` counts rows, `differences` names fields (the first 200).
 
-    `unread` counts offsets that the workers had not read yet: nothing is said about them.
+    Nothing is said about `unread` records of the raw topics, which no worker had read yet, and about `unmerged`
+    windows: closed by the shards, their final rows not written yet.
     """
 
     compared: int = 0
@@ -42,6 +43,7 @@ class Verdict:
     metrics: dict[str, int] = field(default_factory=dict)
     records: int = 0
     unread: int = 0
+    unmerged: int = 0
 
     @property
     def equal(self) -> bool:
@@ -54,7 +56,13 @@ class Verdict:
             {"metric": d.metric, "row": d.row, "field": d.field, "expected": d.expected, "found": d.found}
             for d in self.differences
         ]
-        return {"compared": self.compared, "different": self.different, "differences": named}
+        return {
+            "compared": self.compared,
+            "different": self.different,
+            "unread": self.unread,
+            "unmerged": self.unmerged,
+            "differences": named,
+        }
 
     def _differ(self, items: list[Difference]) -> None:
         self.different += 1

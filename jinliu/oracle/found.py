@@ -10,32 +10,52 @@ from jinliu.oracle.log import Log
 from schemas import catalog
 
 
-def newest(log: Log, topic: str) -> dict[bytes, bytes]:
-    """Key -> newest value over all partitions; deleted keys are left out."""
-    out: dict[bytes, bytes] = {}
-    for partition, (first, end) in log.extents(topic).items():
-        if end <= first:
+def records(
+    log: Log, topic: str, ends: Mapping[int, int], first: Mapping[int, int] | None = None
+) -> Iterator[tuple[bytes, bytes | None]]:
+    """(key, value) of the committed records below `ends`, by partition; from `first` on where that names one."""
+    for partition, end in ends.items():
+        start = (first or {}).get(partition, 0)
+        if end <= start:
             continue
-        for chunk in log.read(topic, partition, end, keys=True):
+        for chunk in log.read(topic, partition, end, keys=True, first=start):
             for key, value in zip(chunk.keys, chunk.values, strict=True):
-                if value is None:
-                    out.pop(key or b"", None)
-                else:
-                    out[key or b""] = value
+                yield key or b"", value
+
+
+def newest(log: Log, topic: str, ends: Mapping[int, int] | None = None) -> dict[bytes, bytes]:
+    """Key -> newest value over all partitions, below `ends` where given; deleted keys are left out."""
+    if ends is None:
+        ends = {partition: end for partition, (first, end) in log.extents(topic).items() if end > first}
+    out: dict[bytes, bytes] = {}
+    for key, value in records(log, topic, ends):
+        if value is None:
+            out.pop(key, None)
+        else:
+            out[key] = value
     return out
 
 
-def rows(log: Log, topic: str, schema: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    """The newest rows of a topic whose records all have one Avro schema.
+def keyed(
+    values: Mapping[bytes, bytes], topic: str, schema: Mapping[str, Any]
+) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    """(key, row) of values that all have one Avro schema. Raises OracleError naming an unreadable row."""
+    parsed = bare(schema)
+    for key, value in values.items():
+        try:
+            yield key, plain.datum(parsed, value[HEADER:])
+        except plain.MalformedError as error:
+            raise OracleError(f"topic {topic}: the row {key!r} does not match its schema: {error}") from error
+
+
+def rows(
+    log: Log, topic: str, schema: Mapping[str, Any], ends: Mapping[int, int] | None = None
+) -> Iterator[dict[str, Any]]:
+    """The newest rows of a topic whose records all have one Avro schema, below `ends` where given.
 
     Raises OracleError naming an unreadable row.
     """
-    parsed = bare(schema)
-    for key, value in newest(log, topic).items():
-        try:
-            yield plain.datum(parsed, value[HEADER:])
-        except plain.MalformedError as error:
-            raise OracleError(f"topic {topic}: the row {key!r} does not match its schema: {error}") from error
+    return (row for _, row in keyed(newest(log, topic, ends), topic, schema))
 
 
 def run(log: Log, ids: Mapping[str, int] | None = None) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 A `Log` gives the committed records of a partition in order; `KafkaLog` reads a broker, tests read lists.
 """
 
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -18,6 +19,8 @@ CHUNK = 100_000
 TIMEOUT_S = 30.0
 PATIENCE = 300
 """Empty polls of 0.1 s after which a partition that should hold more is given up."""
+SETTLE_S, SETTLE_PAUSE_S = 60.0, 0.02
+"""How long open transactions are waited for: the broker ends one that was left open within some 20 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +37,14 @@ class Log(Protocol):
     def extents(self, topic: str) -> dict[int, tuple[int, int]]:
         """Partition -> (first offset, last stable offset), empty where there is no such topic."""
 
-    def read(self, topic: str, partition: int, end: int, keys: bool = False) -> Iterator[Chunk]:
-        """Committed records of a partition below the offset `end`, in log order."""
+    def settled(self, topics: Sequence[str]) -> dict[str, dict[int, int]]:
+        """Topic -> partition -> its end at the call, transactions that are open included; returns once these are over.
+
+        A topic that is not there has no partitions.
+        """
+
+    def read(self, topic: str, partition: int, end: int, keys: bool = False, first: int = 0) -> Iterator[Chunk]:
+        """Committed records of a partition from the offset `first` to below the offset `end`, in log order."""
 
     def close(self) -> None:
         """Free what is held."""
@@ -64,10 +73,11 @@ class KafkaLog:
     def __init__(self, broker: str, prefix: str = "") -> None:
         self._prefix = prefix
         self._broker = broker
+        group = f"jinliu-oracle-{uuid.uuid4().hex}"
         self._consumer = Consumer(
             {
                 "bootstrap.servers": broker,
-                "group.id": f"jinliu-oracle-{uuid.uuid4().hex}",
+                "group.id": group,
                 "enable.auto.commit": False,
                 "auto.offset.reset": "error",
                 "isolation.level": "read_committed",
@@ -80,26 +90,67 @@ class KafkaLog:
                 "allow.auto.create.topics": False,
             }
         )
+        self._written = Consumer(  # asked where partitions end with what is not committed, never to read
+            {
+                "bootstrap.servers": broker,
+                "group.id": group,
+                "isolation.level": "read_uncommitted",
+                "allow.auto.create.topics": False,
+            }
+        )
 
     def extents(self, topic: str) -> dict[int, tuple[int, int]]:
         """Partition -> (first offset, last stable offset), empty where there is no such topic."""
         name = self._prefix + topic
+        return {number: self._bounds(self._consumer, name, number) for number in self._partitions(name)}
+
+    def settled(self, topics: Sequence[str]) -> dict[str, dict[int, int]]:
+        """Topic -> partition -> its end at the call, once the transactions that were open then are over.
+
+        Raises OracleError where one stays open for `SETTLE_S`.
+        """
+        ends = {}
+        for topic in topics:
+            name = self._prefix + topic
+            ends[topic] = {number: self._bounds(self._written, name, number)[1] for number in self._partitions(name)}
+        deadline = time.monotonic() + SETTLE_S
+        for topic, written in ends.items():
+            for number, end in written.items():
+                self._await_stable(self._prefix + topic, number, end, deadline)
+        return ends
+
+    def _await_stable(self, name: str, number: int, end: int, deadline: float) -> None:
+        while (stable := self._bounds(self._consumer, name, number)[1]) < end:
+            if time.monotonic() > deadline:
+                raise OracleError(
+                    f"topic {name}, partition {number}: a transaction has been open at offset {stable} for "
+                    f"{SETTLE_S:.0f} s; let its worker end, or the broker end it, and try again"
+                )
+            time.sleep(SETTLE_PAUSE_S)
+
+    def _partitions(self, name: str) -> list[int]:
+        """Of a topic with its prefix, empty where there is none."""
         try:
             known = self._consumer.list_topics(name, timeout=TIMEOUT_S).topics[name]
-            if known.error is not None:
-                return {}
-            out = {}
-            for partition in sorted(known.partitions):
-                low, high = self._consumer.get_watermark_offsets(TopicPartition(name, partition), timeout=TIMEOUT_S)
-                out[partition] = (low, high)
         except KafkaException as error:
-            raise OracleError(f"no answer about topic {name} from {self._broker}: {error.args[0].str()}") from error
-        return out
+            raise self._silent(name, error) from error
+        return [] if known.error is not None else sorted(known.partitions)
 
-    def read(self, topic: str, partition: int, end: int, keys: bool = False) -> Iterator[Chunk]:
-        """Committed records of a partition below the offset `end`, in log order."""
+    def _bounds(self, consumer: Consumer, name: str, number: int) -> tuple[int, int]:
+        """First offset and end of a partition, as the consumer's isolation sees it."""
+        try:
+            low, high = consumer.get_watermark_offsets(TopicPartition(name, number), timeout=TIMEOUT_S)
+        except KafkaException as error:
+            raise self._silent(name, error) from error
+        return low, high
+
+    def _silent(self, name: str, error: KafkaException) -> OracleError:
+        return OracleError(f"no answer about topic {name} from {self._broker}: {error.args[0].str()}")
+
+    def read(self, topic: str, partition: int, end: int, keys: bool = False, first: int = 0) -> Iterator[Chunk]:
+        """Committed records of a partition from the offset `first` to below the offset `end`, in log order."""
         name = self._prefix + topic
-        first = self.extents(topic)[partition][0]
+        first = max(first, self.extents(topic)[partition][0])
         if first >= end:
             return
         self._consumer.assign([TopicPartition(name, partition, first)])
@@ -122,3 +173,4 @@ class KafkaLog:
     def close(self) -> None:
         """Leave the broker."""
         self._consumer.close()
+        self._written.close()

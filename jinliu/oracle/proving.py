@@ -1,11 +1,12 @@
 """The proof.
 
-Recompute every closed window of every metric from the raw topics and compare it with what the metric topics hold.
+Recompute every closed window of every metric from the raw topics and compare it with what the metric topics hold. What
+may be expected of a stack that runs or was stopped is settled first, and argued, in `jinliu.oracle.moment`.
 """
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,6 +18,7 @@ from jinliu.oracle.compare import Key, Verdict, compare
 from jinliu.oracle.contract import BANKS, MAX_SEQ_JUMP, TOPICS
 from jinliu.oracle.errors import OracleError
 from jinliu.oracle.log import KafkaLog, Log
+from jinliu.oracle.moment import ACCOUNTING, OPEN_STATUS, Ends, Moment, Place, look
 from jinliu.oracle.partition import Judged, Task, judge_all, workshop
 from jinliu.oracle.proof import Institution, Proof
 from schemas import catalog
@@ -26,9 +28,6 @@ from streams.rows import avro
 
 if TYPE_CHECKING:
     from topologies import Topology
-
-OPEN_STATUS = "PROVISIONAL"
-ACCOUNTING = "accounting"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +52,8 @@ def verify(
     metrics: Mapping[str, Metric] | None = None,
     log: Log | None = None,
 ) -> Verdict:
-    """Prove the metric topics of a run.
+    """Prove the metric topics of a run, also of one that goes on meanwhile or was stopped anywhere: `unread` and
+    `unmerged` of the verdict say what it leaves open.
 
     registry: URL of the schema registry the run used, if any. metrics: by name, all bundled ones by default. log:
     another log than the broker's, for tests. Raises OracleError where the log cannot be judged.
@@ -63,13 +63,15 @@ def verify(
     reader = log or KafkaLog(broker, prefix)
     try:
         with workshop() as directory:
-            run = found.run(reader, catalog.ids(registry))
+            ids = catalog.ids(registry)
+            run = found.run(reader, ids)
             verdict = Verdict()
-            tasks = _tasks(reader, topology, run, chosen, catalog.ids(registry), directory, verdict)
+            moment = look(reader, chosen, ids)
+            tasks = _tasks(reader, topology, run, chosen, ids, directory, verdict, moment.reached)
             remote = (broker, prefix) if log is None else None
             judged = judge_all(tasks, reader, remote, lambda done, of: tell(Progress("reading", done, of)))
             verdict.records = sum(part.records for part in judged)
-            _prove(verdict, reader, topology, run, chosen, judged, directory, tell)
+            _prove(verdict, reader, topology, run, chosen, judged, moment, directory, tell)
             return verdict
     finally:
         if log is None:
@@ -110,9 +112,9 @@ def _tasks(
     ids: Mapping[str, int],
     directory: Path,
     verdict: Verdict,
+    reached: Mapping[tuple[str, int], int],
 ) -> list[Task]:
     """One task a partition of every topic that a metric reads, up to where the workers have read it."""
-    reached = _reached(log)
     sql = " ".join(metric.proof for metric in metrics.values())
     words = frozenset(re.findall(r"[a-z_]+", sql.lower()))
     tasks = []
@@ -135,18 +137,6 @@ def _tasks(
     return tasks
 
 
-def _reached(log: Log) -> dict[tuple[str, int], int]:
-    """How far the workers have read each (topic, shard), by their accounts. Raises OracleError where none has."""
-    metric = bundled.load()[ACCOUNTING]
-    reached: dict[tuple[str, int], int] = {}
-    for row in found.rows(log, f"metrics.{ACCOUNTING}", avro(metric.name, metric.row)):
-        place = (row["topic"], row["shard"])
-        reached[place] = max(row["upto"], reached.get(place, 0))
-    if not reached:
-        raise OracleError("metrics.accounting is empty: no worker has read anything yet, so there is nothing to prove")
-    return reached
-
-
 def _topics(metrics: Mapping[str, Metric]) -> list[str]:
     topics = sorted({topic for metric in metrics.values() for topic in metric.topics()})
     for topic in topics:
@@ -162,6 +152,7 @@ def _prove(
     run: Mapping[str, Any],
     metrics: Mapping[str, Metric],
     judged: Sequence[Judged],
+    moment: Moment,
     directory: Path,
     tell: OnProgress,
 ) -> None:
@@ -174,11 +165,13 @@ def _prove(
             tell(Progress("proving", number, len(metrics)))
             if metric.rollups:
                 expected = _expected(proof, metric, topology, run, judged)
+                rows = _found(log, metric, moment.ends[metric.name], expected)
+                verdict.unmerged += _left_open(expected, rows, moment.unmerged[metric.name])
             elif metric.name == ACCOUNTING:
-                expected = _accounting(metric, judged)
+                expected, rows = _accounting(metric, judged), _accounts(metric, moment)
             else:
                 continue
-            compare(verdict, metric.name, metric.key, expected, _found(log, metric, expected))
+            compare(verdict, metric.name, metric.key, expected, rows)
         tell(Progress("proving", len(metrics), len(metrics)))
     finally:
         proof.close()
@@ -234,16 +227,33 @@ def _accounting(metric: Metric, judged: Sequence[Judged]) -> dict[Key, dict[str,
     return out
 
 
-def _found(log: Log, metric: Metric, expected: Mapping[Key, Any]) -> dict[Key, dict[str, Any]]:
-    """The rows on the metric's topic that are closed, or that should be."""
+def _accounts(metric: Metric, moment: Moment) -> dict[Key, dict[str, Any]]:
+    """The accounts found, without `upto`: where their judgement ends, not part of it."""
+    return {
+        _key(metric, row): {name: value for name, value in row.items() if name != "upto"} for row in moment.accounts
+    }
+
+
+def _found(log: Log, metric: Metric, ends: Ends, expected: Mapping[Key, Any]) -> dict[Key, dict[str, Any]]:
+    """The rows on the metric's topic below `ends` that are closed, or that should be."""
     out = {}
-    for row in found.rows(log, f"metrics.{metric.name}", avro(metric.name, metric.row)):
+    for row in found.rows(log, f"metrics.{metric.name}", avro(metric.name, metric.row), ends):
         key = _key(metric, row)
-        if metric.name == ACCOUNTING:
-            del row["upto"]  # where its judgement ends, not part of it
         if row.get("status") != OPEN_STATUS or key in expected:
             out[key] = row
     return out
+
+
+def _left_open(expected: dict[Key, dict[str, Any]], rows: dict[Key, dict[str, Any]], unmerged: Set[Place]) -> int:
+    """Take the rows that no merge has closed yet out of both; returns of how many windows they are."""
+    places = set()
+    for key, row in list(expected.items()):
+        place = (row["window"], row["window_start"])
+        if place in unmerged and (key not in rows or rows[key].get("status") == OPEN_STATUS):
+            places.add(place)
+            del expected[key]
+            rows.pop(key, None)
+    return len(places)
 
 
 def _key(metric: Metric, row: Mapping[str, Any]) -> Key:

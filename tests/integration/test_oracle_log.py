@@ -1,9 +1,14 @@
 """The oracle's reader on a real broker: committed records only, in order, and it knows where a partition ends."""
 
+import threading
+
+import pytest
 from confluent_kafka import Producer
 from confluent_kafka.admin import AdminClient, NewTopic
 
-from jinliu.oracle.found import newest
+from jinliu.oracle import OracleError
+from jinliu.oracle import log as oracle_log
+from jinliu.oracle.found import newest, records
 from jinliu.oracle.log import KafkaLog
 
 
@@ -69,5 +74,33 @@ def test_the_newest_value_of_each_key_stands_and_deleted_ones_fall(broker: str) 
     log = KafkaLog(broker, "oracle-newest.")
     try:
         assert newest(log, "rows") == {b"a": b"2", b"c": b"1"}
+    finally:
+        log.close()
+
+
+def test_an_end_is_settled_when_the_transactions_open_then_are_over(
+    broker: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _create(broker, "oracle-open.rows")
+    transactional = Producer({"bootstrap.servers": broker, "transactional.id": "oracle-open"})
+    transactional.init_transactions(30)
+    transactional.begin_transaction()
+    transactional.produce("oracle-open.rows", b"1", key=b"a", partition=0)
+    transactional.flush(30)
+    log = KafkaLog(broker, "oracle-open.")
+    try:
+        assert log.extents("rows") == {0: (0, 0), 1: (0, 0)}
+        with monkeypatch.context() as patched:
+            patched.setattr(oracle_log, "SETTLE_S", 0.1)
+            with pytest.raises(OracleError, match="transaction has been open at offset 0"):
+                log.settled(["rows"])
+        found: list[dict[str, dict[int, int]]] = []
+        asking = threading.Thread(target=lambda: found.append(log.settled(["rows", "nothing-of-the-kind"])))
+        asking.start()
+        transactional.commit_transaction(30)
+        asking.join(30)
+        assert found[0] in [{"rows": {0: end, 1: 0}, "nothing-of-the-kind": {}} for end in (1, 2)]
+        assert list(records(log, "rows", found[0]["rows"])) == [(b"a", b"1")]
+        assert list(records(log, "rows", found[0]["rows"], {0: 1})) == []
     finally:
         log.close()

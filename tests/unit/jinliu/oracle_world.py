@@ -1,7 +1,7 @@
 """A tiny world for the proof's tests: topics as lists, two sources, two shards, ticks of an hour."""
 
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,8 +106,11 @@ class MemoryLog:
     def extents(self, topic: str) -> dict[int, tuple[int, int]]:
         return {number: (0, len(rows)) for number, rows in enumerate(self.topics.get(topic, []))}
 
-    def read(self, topic: str, partition: int, end: int, keys: bool = False) -> Iterator[Chunk]:
-        rows = self.topics[topic][partition][:end]
+    def settled(self, topics: Sequence[str]) -> dict[str, dict[int, int]]:
+        return {topic: {number: end for number, (_, end) in self.extents(topic).items()} for topic in topics}
+
+    def read(self, topic: str, partition: int, end: int, keys: bool = False, first: int = 0) -> Iterator[Chunk]:
+        rows = self.topics[topic][partition][first:end]
         for at in range(0, len(rows), self.chunk):
             part = rows[at : at + self.chunk]
             yield Chunk([value for _, value in part], [key for key, _ in part] if keys else [])

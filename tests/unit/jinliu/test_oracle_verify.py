@@ -56,6 +56,8 @@ def test_every_row_of_a_sound_run_is_equal() -> None:
     assert json.loads(json.dumps(verdict.as_dict())) == {
         "compared": verdict.compared,
         "different": 0,
+        "unread": 0,
+        "unmerged": 0,
         "differences": [],
     }
 
