@@ -60,6 +60,6 @@ $(DEVELOPER): requirements-dev.lock $(INSTALLED)
 	@$(PIP) install --require-hashes -r requirements-dev.lock
 	@touch $@
 
-$(KAFKA): jinliu/kafka-jars.lock $(INSTALLED)
+$(KAFKA): jinliu/kafka-jars.lock jinliu/archive.py $(INSTALLED)
 	@$(BIN)/jinliu setup
 	@touch $@

@@ -15,7 +15,6 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +23,7 @@ from pathlib import Path
 from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
 
-from jinliu import jars, jvm
+from jinliu import jvm
 from jinliu.jvm import BrokerError
 
 START_LIMIT_S = 60.0
@@ -214,14 +213,14 @@ class EmbeddedBroker:
             if self.process is None or self.process.poll() is not None:
                 raise BrokerError(f"the embedded Kafka ended: {self._log_end()}")
 
-    def stop(self) -> None:
+    def stop(self, limit_s: float = STOP_LIMIT_S) -> None:
         """SIGTERM, and SIGKILL when it does not end in time. Safe to call twice."""
         if self.process is None:
             return
         if self.process.poll() is None:
             self.process.terminate()
             try:
-                self.process.wait(STOP_LIMIT_S)
+                self.process.wait(limit_s)
             except subprocess.TimeoutExpired:
                 self.process.kill()
                 self.process.wait()
@@ -341,18 +340,3 @@ def shared(data: Path, heap: str = HEAP) -> Iterator[str]:
     finally:
         if started is not None:
             started.stop()
-
-
-def prepare() -> None:
-    """Fetch the jars and record the class archive, once: starts are three times faster with it."""
-    jars.ensure()
-    archive = jvm.archive()
-    if archive.is_file():
-        return
-    part = archive.with_suffix(f".part{os.getpid()}")
-    with tempfile.TemporaryDirectory() as scratch:
-        broker = EmbeddedBroker(Path(scratch))
-        broker.start(aot=[f"-XX:AOTCacheOutput={part}"])
-        broker.stop()
-    if part.is_file():
-        part.replace(archive)

@@ -11,6 +11,9 @@ from pathlib import Path
 from jinliu import jars
 from schemas.errors import JinliuError
 
+RECIPE = 2
+"""Version of how the archive is recorded."""
+
 BOOTSTRAP = Path(__file__).with_name("bootstrap.checkpoint")
 """What `kafka-storage format` writes: the metadata version and feature levels of a new cluster."""
 
@@ -78,8 +81,8 @@ def _classpath() -> str:
 
 
 def archive() -> Path:
-    """Where the class archive of this Java and these jars lies; changing either names another file."""
-    key = f"{java().resolve()}|{jars.LOCK.read_text()}"
+    """Where the archive of this Java and these jars lies (see `jinliu.archive`); changing either names another file."""
+    key = f"{RECIPE}|{java().resolve()}|{jars.LOCK.read_text()}"
     return jars.cache_dir() / f"kafka-{uuid.uuid5(uuid.NAMESPACE_OID, key).hex[:12]}.aot"
 
 

@@ -18,7 +18,7 @@ from kafka import KafkaConsumer, TopicPartition
 import topologies
 from jinliu import topics
 from jinliu.bench.errors import BenchError
-from jinliu.broker import EmbeddedBroker
+from jinliu.broker import STOP_LIMIT_S, EmbeddedBroker
 from jinliu.children import Child, Children
 from jinliu.settings import Settings
 from producers.runrecord import open_run
@@ -29,6 +29,8 @@ HEAP = "1g"
 SEED = 7
 LIMIT_S = 600.0
 SAMPLE_S = 0.05
+RECORD_LIMIT_S = 180.0
+"""A JVM that ends needs so long, at most, to write its archive."""
 DAY_MS = 86_400_000
 PEAK_EVENTS_S = 145_000
 """The national peak, which the world `one-to-one` tells."""
@@ -150,14 +152,17 @@ def status(worker: Child) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def bed(span: Span) -> Iterator[Bed]:
-    """A bed with topics and an open run; everything on it is ended and removed behind the entry."""
+def bed(span: Span, record: Path | None = None) -> Iterator[Bed]:
+    """A bed with topics and an open run; everything on it is ended and removed behind the entry.
+
+    record: where the broker's JVM shall write an archive of what it has loaded and compiled, as it ends.
+    """
     with tempfile.TemporaryDirectory(prefix="jinliu-bench-") as scratch:
         data = Path(scratch)
         broker = EmbeddedBroker(data, heap=HEAP)
         made: Bed | None = None
         try:
-            broker.start()
+            broker.start(None if record is None else [f"-XX:AOTCacheOutput={record}"])
             settings = Settings(
                 topology=span.topology, seed=SEED, from_=_moment(span.start_ms), to=_moment(span.end_ms), data=data,
                 broker=broker.address, prefix="",
@@ -169,7 +174,7 @@ def bed(span: Span) -> Iterator[Bed]:
         finally:
             if made is not None:
                 made.close()
-            broker.stop()
+            broker.stop(RECORD_LIMIT_S if record else STOP_LIMIT_S)
 
 
 def _moment(ms: int) -> str:

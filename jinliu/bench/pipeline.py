@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
-from jinliu.bench.bed import PEAK_EVENTS_S, bed, counted, one_to_one, status, told
+from jinliu.bench.bed import PEAK_EVENTS_S, Span, bed, counted, one_to_one, status, told
 from jinliu.bench.emitting import TOPICS
 from jinliu.bench.folding import checked, until_folded
 from jinliu.bench.gauge import Parts, rss_mb
@@ -14,7 +15,12 @@ from jinliu.children import Child
 
 def pipeline(events: int, seconds: int) -> dict[str, Any]:
     """Wall from the first event in the log to the last one folded and committed; CPU by part over the same time."""
-    with bed(one_to_one(round(events / PEAK_EVENTS_S))) as made:
+    return everything(one_to_one(round(events / PEAK_EVENTS_S)))
+
+
+def everything(span: Span, record: Path | None = None) -> dict[str, Any]:
+    """The same over a span; `record` as for the bed."""
+    with bed(span, record) as made:
         worker = made.worker()
         clock = made.start("clock", "clock", "--speed", "max")
         sources = made.start("sources", "produce", "--json")
