@@ -261,7 +261,7 @@ def topics_command(settings: Settings, as_json: AS_JSON = False) -> None:
     """The run's topics: partitions and how much is in them."""
     from jinliu import topics
 
-    with _looking(settings) as address:
+    with _looking(settings, reads=False) as address:
         states = topics.states(address, settings.prefix, settings.world)
     if as_json:
         _out({state.name: {"partitions": state.partitions, "records": state.records} for state in states})
@@ -301,7 +301,9 @@ def report_command(
     from jinliu.report import report
 
     with _looking(settings) as address:
-        found = report(address, settings.prefix, settings.world, claims=claim or None)
+        found = report(
+            address, settings.prefix, settings.world, claims=claim or None, registry=settings.registry
+        )
     if as_json:
         _out(found.as_dict())
     else:
@@ -363,10 +365,10 @@ def _broker(settings: Settings) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _looking(settings: Settings) -> Iterator[str]:
-    """Like `_broker`, for commands that need a run to look at.
+def _looking(settings: Settings, reads: bool = True) -> Iterator[str]:
+    """Like `_broker`, for commands that need a run to look at. reads: whether they read its records.
 
-    Raises OtherRegistryError when its records have other schema ids than this command would read.
+    Raises OtherRegistryError when these have other schema ids than the command's.
     """
     from jinliu.subscription import broker_of
     from producers.errors import TopicMissingError
@@ -377,7 +379,7 @@ def _looking(settings: Settings) -> Iterator[str]:
     registry = settings.registry
     with broker_of(settings.broker, settings.data) as address:
         with contextlib.suppress(TopicMissingError):  # the command says itself that there is nothing
-            if settings.broker is not None:
+            if reads and settings.broker is not None:
                 check_registry(address, settings.prefix, registry)
         yield address
 

@@ -30,11 +30,14 @@ class Lag:
             for number in range(spec.partitions)
         ]
 
-    def records(self) -> int:
-        """The lag now; what has no committed offset counts from the beginning."""
-        return sum(self._lags().values())
+    def records(self, limit_s: float | None = None) -> int:
+        """The lag now; what has no committed offset counts from the beginning.
 
-    def _lags(self) -> dict[Any, int]:
+        Raises KafkaTimeoutError without an answer within `limit_s` (by default kafka-python's 30 s).
+        """
+        return sum(self._lags(limit_s).values())
+
+    def _lags(self, limit_s: float | None = None) -> dict[Any, int]:
         # Commits first: what is written between the two looks then counts as lag, never as caught up.
         try:
             committed = self._admin.list_group_offsets(self._group).get(self._group, {})
@@ -42,7 +45,9 @@ class Lag:
             if not getattr(error, "retriable", False):
                 raise
             committed = {}  # the group's coordinator is only just coming up
-        ends: dict[Any, int] = self._consumer.end_offsets(self._places)
+        ends: dict[Any, int] = self._consumer.end_offsets(
+            self._places, timeout_ms=None if limit_s is None else round(limit_s * 1000)
+        )
         return {
             place: max(0, end - (committed[place].offset if place in committed else 0)) for place, end in ends.items()
         }

@@ -13,6 +13,7 @@ import kafka.errors
 from kafka import KafkaConsumer, TopicPartition
 
 from jinliu import broker as embedded
+from jinliu.settings import settings
 from schemas import catalog
 from schemas.errors import JinliuError
 from streams import metrics
@@ -166,6 +167,8 @@ def subscribe(
         Bootstrap servers, or else the data directory of an embedded run (its broker is started if it is down).
     follow : bool
         Go on waiting for rows at the end of the topic, for ever; else stop there.
+    registry : str
+        URL of the schema registry that the run uses, if any; a data directory knows its own.
 
     Raises
     ------
@@ -178,7 +181,8 @@ def subscribe(
     ...     if row.status == "FINAL" and row.window == "day":
     ...         print(row.window_start, row.channel, row.scene, row.share)
     """
-    with broker_of(broker, Path(data)) as address, MetricReader([metric], address, prefix, registry) as reader:
+    chosen = settings(data=Path(data), broker=broker, registry_=registry).registry
+    with broker_of(broker, Path(data)) as address, MetricReader([metric], address, prefix, chosen) as reader:
         for _, row in reader.to_end():
             yield row
         while follow:

@@ -36,6 +36,7 @@ DRAIN_S = 20.0
 BROKER_SILENT_S = 10.0
 """A broker that is only busy answers in time; one that died refuses the connection at once."""
 CLOCK_LIMIT_S = 10.0
+LAG_LIMIT_S = 3.0
 GOES_ON = "the same command goes on where it stopped"
 GONE_S, GONE_LIMIT_S = 2.0, 1.0
 """Without a broker nobody can end in order: after so much silence children get so long, then are killed."""
@@ -126,6 +127,16 @@ class _Watched:
         self.children.check()
         self.clock.check()
 
+    def behind(self) -> int:
+        """Records not folded yet; as many as were known, and not 0, while the broker is busy. Raises BrokerError."""
+        try:
+            return self.lag.records(LAG_LIMIT_S)
+        except kafka.errors.KafkaError as error:
+            self.check_broker()
+            if not getattr(error, "retriable", False):
+                raise
+            return max(1, self.overview.lag)
+
     def check_broker(self) -> None:
         """Raise BrokerError when the embedded broker is gone."""
         if self.embedded is not None and not embedded.answers(self.embedded, BROKER_SILENT_S):
@@ -143,7 +154,7 @@ def _watch(stack: _Watched, stop: threading.Event, once: bool) -> None:
         if time.monotonic() - checked > CHECK_S:
             checked = time.monotonic()
             stack.check()
-            overview.lag = stack.lag.records()
+            overview.lag = stack.behind()
             # Windows without rows are never seen, so the end is also when all is told, folded and merged.
             done = once and (overview.complete or (stack.clock.ended and overview.lag == 0))
 
@@ -154,10 +165,10 @@ def _drain(stack: _Watched) -> None:
     stack.clock.stop(CLOCK_LIMIT_S)
     stack.children.stop("sources")
     end = time.monotonic() + DRAIN_S
-    while stack.lag.records() and time.monotonic() < end:
+    while stack.behind() and time.monotonic() < end:
         stack.check()
         stack.overview.take(stack.reader.poll())
-    stack.overview.lag = stack.lag.records()
+    stack.overview.lag = stack.behind()
     stack.overview.take(stack.reader.to_end())
     stack.view.show(stack.overview, last=True)
 

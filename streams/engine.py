@@ -35,6 +35,9 @@ STUCK_AFTER = 6
 REJOIN_DELAYS_S = (0.0, 0.2, 0.5, 1.0, 3.0, 10.0)
 """Wait before the group is joined again, by failures of the shard without headway."""
 
+TURNS = 8
+"""Parts of a commit interval in which the shards' transactions begin."""
+
 SEEK_PAUSE_S = 1.0
 """A gap is not answered by a second seek for so long: chunks fetched before the first one are still on their way."""
 
@@ -56,6 +59,7 @@ class Shard:
         self.committing: asyncio.Task[None] | None = None
         self.room = asyncio.Event()
         self.sought_s = 0.0
+        self.due_s = 0.0
 
     def is_dropped(self) -> bool:
         """Asked by the shard's thread while it waits for the broker."""
@@ -254,11 +258,20 @@ class Engine:
     # -- commit ----------------------------------------------------------------------------------------------------
 
     async def commit_loop(self) -> None:
-        """Begin a transaction of every shard with changes, every `commit_ms`; folding goes on meanwhile."""
+        """Begin a transaction of every shard with changes, every `commit_ms`; folding goes on meanwhile.
+
+        The shards take turns within the interval: all at once they would wait for one another at the broker.
+        """
+        interval = self.options.commit_ms / 1000
         while not self._stopping:
-            await asyncio.sleep(self.options.commit_ms / 1000)
-            for shard in list(self.shards.values()):
-                self._begin_commit(shard, final=False)
+            await asyncio.sleep(interval / TURNS)
+            now = time.monotonic()
+            for number, shard in enumerate(list(self.shards.values())):
+                if not shard.due_s:
+                    shard.due_s = now + interval * (number % TURNS) / TURNS
+                if now >= shard.due_s and shard.committing is None:
+                    shard.due_s = now + interval
+                    self._begin_commit(shard, final=False)
 
     def _begin_commit(self, shard: Shard, final: bool) -> None:
         if not shard.live or shard.committing is not None:

@@ -12,6 +12,7 @@ from jinliu.report.checks import holds
 from jinliu.report.facts import Facts, Row, UncoveredError
 from jinliu.report.intervals import Interval
 from jinliu.report.measured import MEASURES, Measured, Unmeasured
+from schemas import catalog
 from streams import metrics as bundled
 from streams.rows import avro
 from topologies import claims as paper
@@ -102,17 +103,19 @@ def report(
     topology: "Topology",
     claims: Collection[str] | None = None,
     *,
+    registry: str | None = None,
     log: Log | None = None,
 ) -> Report:
     """Measure the paper's claims from the metric topics of a run.
 
-    claims: ids, by default all of the paper's. log: another log than the broker's, for tests. Raises OracleError where
+    claims: ids, by default all of the paper's. registry: URL of the one the run uses. log: another log than the broker's, for tests. Raises OracleError where
     there is no run or no such claim.
     """
     asked = _chosen(claims)
     reader = log or KafkaLog(broker, prefix)
     try:
-        run = found.run(reader)
+        bundled.load()  # before the ids: a metric of one's own has its schema's from then on
+        run = found.run(reader, catalog.ids(registry))
         rows: dict[str, list[Row]] = {}
         for name, metric in bundled.load().items():
             rows[name] = list(found.rows(reader, f"metrics.{name}", avro(name, metric.row)))

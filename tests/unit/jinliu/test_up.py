@@ -7,10 +7,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import kafka.errors
 import pytest
 
 import topologies
 from jinliu import up as stack
+from jinliu.jvm import BrokerError
 from jinliu.overview import Overview
 from jinliu.settings import UsageError, settings
 
@@ -67,6 +69,26 @@ def test_windows_without_rows_do_not_keep_a_run_from_its_end(overview: Overview)
     ended = stack._ended(overview, (), signal.SIGINT, 0.0)
     assert (ended.open, ended.exit_code) == ("", 0)
     assert (ended.summary["complete"], ended.summary["windows_open"]) == (True, 0)
+
+
+class NoAnswer:
+    """A lag that is asked in vain."""
+
+    def records(self, limit_s: float) -> int:
+        raise kafka.errors.KafkaTimeoutError(f"no answer in {limit_s} s")
+
+
+def test_a_broker_that_is_busy_is_waited_for_and_one_that_is_gone_is_told(
+    overview: Overview, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watched = stack._Watched(None, NoAnswer(), overview, None, None, None, "127.0.0.1:9")  # type: ignore[arg-type]
+    monkeypatch.setattr(stack.embedded, "answers", lambda *_: True)
+    assert watched.behind() == 1
+    overview.lag = 40
+    assert watched.behind() == 40
+    monkeypatch.setattr(stack.embedded, "answers", lambda *_: False)
+    with pytest.raises(BrokerError, match="does not answer any more"):
+        watched.behind()
 
 
 def test_one_stack_at_a_time_runs_on_a_directory(tmp_path: Path) -> None:
