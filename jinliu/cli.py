@@ -301,9 +301,7 @@ def report_command(
     from jinliu.report import report
 
     with _looking(settings) as address:
-        found = report(
-            address, settings.prefix, settings.world, claims=claim or None, registry=settings.registry
-        )
+        found = report(address, settings.prefix, settings.world, claims=claim or None, registry=settings.registry)
     if as_json:
         _out(found.as_dict())
     else:

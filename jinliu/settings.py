@@ -78,13 +78,7 @@ class Settings(BaseSettings):
     @cached_property
     def held(self) -> dict[str, Any]:
         """What the run of the data directory was started with; empty when there is none or another broker is used."""
-        if self.broker is not None:
-            return {}
-        try:
-            held = json.loads((self.data / "run.json").read_text())
-        except (OSError, ValueError):
-            return {}
-        return held if isinstance(held, dict) else {}
+        return remembered(self.data) if self.broker is None else {}
 
     def forget(self) -> None:
         """Leave out what the data directory holds: its run is about to be dropped."""
@@ -188,6 +182,15 @@ class Settings(BaseSettings):
         return WorkerOptions(
             broker=broker, topology=self.world, prefix=self.prefix, registry=self.registry, datadir=self.data, **more
         )
+
+
+def remembered(data: Path) -> dict[str, Any]:
+    """What the run of a data directory was started with; empty when there is none."""
+    try:
+        held = json.loads((data / "run.json").read_text())
+    except (OSError, ValueError):
+        return {}
+    return held if isinstance(held, dict) else {}
 
 
 def settings(**said: Any) -> Settings:

@@ -13,7 +13,7 @@ import kafka.errors
 from kafka import KafkaConsumer, TopicPartition
 
 from jinliu import broker as embedded
-from jinliu.settings import settings
+from jinliu.settings import remembered
 from schemas import catalog
 from schemas.errors import JinliuError
 from streams import metrics
@@ -181,7 +181,7 @@ def subscribe(
     ...     if row.status == "FINAL" and row.window == "day":
     ...         print(row.window_start, row.channel, row.scene, row.share)
     """
-    chosen = settings(data=Path(data), broker=broker, registry_=registry).registry
+    chosen = registry or (remembered(Path(data)).get("registry") if broker is None else None)
     with broker_of(broker, Path(data)) as address, MetricReader([metric], address, prefix, chosen) as reader:
         for _, row in reader.to_end():
             yield row

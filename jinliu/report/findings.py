@@ -108,8 +108,8 @@ def report(
 ) -> Report:
     """Measure the paper's claims from the metric topics of a run.
 
-    claims: ids, by default all of the paper's. registry: URL of the one the run uses. log: another log than the broker's, for tests. Raises OracleError where
-    there is no run or no such claim.
+    claims: ids, by default all of the paper's. registry: URL of the one the run uses, if any. log: another log than
+    the broker's, for tests. Raises OracleError where there is no run or no such claim.
     """
     asked = _chosen(claims)
     reader = log or KafkaLog(broker, prefix)
