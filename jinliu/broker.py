@@ -49,7 +49,7 @@ def answers(address: str, timeout_s: float = 1.0) -> bool:
     host, _, port = address.rpartition(":")
     request = bytes.fromhex("0012000000000001") + b"\x00\x06jinliu"  # ApiVersions v0, correlation id 1
     try:
-        with socket.create_connection((host, int(port)), timeout_s) as connection:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout_s) as connection:
             connection.settimeout(timeout_s)
             connection.sendall(len(request).to_bytes(4, "big") + request)
             reply = connection.recv(8)
