@@ -5,7 +5,9 @@ tick, and since that tick the events and amounts accepted and the sequence numbe
 
 Event rows, first rule that applies: undecodable, unknown source, value out of range (`streams.refusal`), event_time
 beyond the source's last tick end + patience -> DEAD, moves nothing; seq <= last -> DUPLICATE; seq - last > bound ->
-DEAD; else accepted: seq moves, a gap is counted missing, and event_time < floor -> LATE (folded nowhere), else FOLD.
+DEAD; amount * weight, added to that of all the source's accepted events, over 2^63 / shards / sources -> DEAD, since
+sums over all of them must fit int64; else accepted: seq moves, a gap is counted missing, and event_time < floor -> LATE
+(folded nowhere), else FOLD.
 
 Tick rows: unknown source, another shard's, negative totals, not one tick of the grid and the span, beginning more
 than the patience after every source's last tick end -> DEAD; seq rules as for events. An accepted tick whose `events`
@@ -50,18 +52,19 @@ DEAD_REASONS = {
     20: "event_time lies beyond the source's last tick and the patience",
     21: "seq jumps beyond the bound",
     22: "tick is off the grid, outside the span, of another shard or has negative totals",
+    24: "amount_fen * weight, summed over the source's events of this shard, leaves 2^63 / shards / sources",
     23: "tick begins beyond every source's last tick and the patience",
 }
 REFUSED = 32
 
-SOURCE_FIELDS = ("seq", "tick_end", "closed", "events", "amount", "gap")
+SOURCE_FIELDS = ("seq", "tick_end", "closed", "events", "amount", "gap", "worth")
 ACCOUNT_FIELDS = ("folded", "late", "duplicate", "dead", "ticks", "missing")
 
 
 @cache
 def _walk() -> Any:
     long, small = "ro(t.int64)", "ro(t.int16)"
-    events = f"ro(t.int8), {small}, {long}, {long}, {long}, ro(t.uint8)"
+    events = f"ro(t.int8), {small}, {long}, {long}, {long}, {long}, ro(t.uint8)"
     ticks = f"{small}, {long}, ro(t.int32), ro(t.int8), {long}, {long}, {long}, {long}"
     state = f"{long}, rw(t.int64, 2), rw(t.int64, 2), rw(t.int64), rw(t.uint8), rw(t.uint8), rw(t.int64, 2)"
     signature = f"t.UniTuple(t.int64, 5)({events}, {ticks}, {state})"
@@ -93,8 +96,13 @@ class Walked:
     defects: tuple[Defect, ...]
 
 
+def worth_max(plan: TopicPlan) -> int:
+    """What amount * weight may come to over all accepted events of one source in one shard, fen."""
+    return INFINITY // (plan.shards * len(plan.roster))
+
+
 class Ledger:
-    """The books of one shard of a topic. books int64[roster, 6] (SOURCE_FIELDS), accounts int64[roster + 1, 6]
+    """The books of one shard of a topic. books int64[roster, 7] (SOURCE_FIELDS), accounts int64[roster + 1, 6]
     (ACCOUNT_FIELDS).
     """
 
@@ -110,7 +118,8 @@ class Ledger:
         self._limits = np.array((shard, plan.shards, plan.start_ms, plan.end_ms, plan.world.people), np.int64)
         patience = plan.patience_ticks * plan.tick_ms
         self._span = np.array(
-            (plan.start_ms, plan.end_ms, plan.tick_ms, lateness, patience, plan.max_seq_jump, shard), np.int64
+            (plan.start_ms, plan.end_ms, plan.tick_ms, lateness, patience, plan.max_seq_jump, shard, worth_max(plan)),
+            np.int64,
         )
 
     @property
@@ -122,12 +131,13 @@ class Ledger:
         n, count, tick_count = len(kind), len(events["seq"]), len(ticks["seq"])
         refused = self._refuse(events, self._limits)
         amounts = events[self.plan.amount] if self.plan.amount else np.zeros(count, np.int64)
+        weights = events[self.plan.weight] if self.plan.weight else np.ones(count, np.int64)
         verdict, keep = np.empty(n, np.uint8), np.empty(count, np.uint8)
         defects = np.empty(
             (tick_count * (len(self.books) + 1) + count, 5), np.int64
         )  # pages never written cost nothing
         folded, _, latest, found, dead = _walk()(
-            kind, events["source"], events["seq"], events["event_time"], amounts, refused,
+            kind, events["source"], events["seq"], events["event_time"], amounts, weights, refused,
             ticks["source"], ticks["seq"], ticks["shard"], ticks["kind"], ticks["tick_start"], ticks["tick_end"],
             ticks["events"], ticks["amount_fen"],
             self._span, self.books, self.accounts, self.clock, verdict, keep, defects,

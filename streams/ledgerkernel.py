@@ -6,11 +6,11 @@ from __future__ import annotations
 import numpy as np
 
 FOLD, LATE, DUPLICATE, TICK = 0, 1, 2, 3
-UNKNOWN_SOURCE, FAR_FUTURE, SEQ_BEYOND, BAD_TICK, FAR_TICK = 19, 20, 21, 22, 23
-SEQ, END, CLOSED, EVENTS, AMOUNT, GAP = 0, 1, 2, 3, 4, 5
+UNKNOWN_SOURCE, FAR_FUTURE, SEQ_BEYOND, BAD_TICK, FAR_TICK, WORTH_BEYOND = 19, 20, 21, 22, 23, 24
+SEQ, END, CLOSED, EVENTS, AMOUNT, GAP, WORTH = 0, 1, 2, 3, 4, 5, 6
 N_FOLDED, N_LATE, N_DUPLICATE, N_DEAD, N_TICKS, N_MISSING = 0, 1, 2, 3, 4, 5
 WATERMARK, FLOOR = 0, 1
-START, STOP, LENGTH, LATENESS, PATIENCE, JUMP, SHARD = 0, 1, 2, 3, 4, 5, 6
+START, STOP, LENGTH, LATENESS, PATIENCE, JUMP, SHARD, WORTH_MAX = 0, 1, 2, 3, 4, 5, 6, 7
 OPEN, CLOSE = 0, 2
 INFINITY = 9223372036854775807
 
@@ -85,8 +85,8 @@ def in_reach(begin, books, span):
 
 
 def walk(
-    kind, sources, seqs, times, amounts, refused, t_sources, t_seqs, t_shards, t_kinds, t_starts, t_ends, t_events,
-    t_amounts, span, books, accounts, clock, verdict, keep, defects,
+    kind, sources, seqs, times, amounts, weights, refused, t_sources, t_seqs, t_shards, t_kinds, t_starts, t_ends,
+    t_events, t_amounts, span, books, accounts, clock, verdict, keep, defects,
 ):  # fmt: skip
     """(folded, earliest and latest folded event time, defects, dead rows); verdict uint8 by row, keep uint8 by
     event.
@@ -135,6 +135,14 @@ def walk(
             verdict[row] = DUPLICATE
             accounts[s, N_TICKS if is_tick else N_DUPLICATE] += 1
             continue
+        if not is_tick:
+            worth = amounts[e] * weights[e]
+            if worth > span[WORTH_MAX] - books[s, WORTH]:
+                verdict[row] = WORTH_BEYOND
+                accounts[s, N_DEAD] += 1
+                dead += 1
+                continue
+            books[s, WORTH] += worth
         gap = seq - books[s, SEQ] - 1
         if gap > 0:
             books[s, GAP] += gap

@@ -31,8 +31,8 @@ DTYPE = {"long": "int64", "int": "int32", "enum": "int8", "boolean": "bool", "do
 
 @dataclass(frozen=True, slots=True)
 class EventTopic:
-    """An event topic: its record, the amount its control totals add up, the field that places an event in a shard,
-    and range rules.
+    """An event topic: its record, the amount its control totals add up, how many real events it stands for, the field
+    that places an event in a shard, and range rules.
 
     person: field with a person id. institution: string field whose code places the event. vocabularies: string field
     -> "banks" or "institutions". rules: what else an event of the run cannot be.
@@ -40,6 +40,7 @@ class EventTopic:
 
     record: str
     amount: str | None = None
+    weight: str | None = None
     person: str | None = None
     institution: str | None = None
     vocabularies: Mapping[str, str] = field(default_factory=dict)
@@ -50,6 +51,7 @@ EVENT_TOPICS: Mapping[str, EventTopic] = {
     "payments": EventTopic(
         record="payment",
         amount="amount_fen",
+        weight="weight",
         person="payer_id",
         vocabularies={"payer_bank": "banks", "payee_bank": "banks"},
         rules=(
@@ -96,6 +98,7 @@ class TopicPlan:
     rollups: tuple[BoundRollup, ...]
     decoder: DecoderSpec
     amount: str | None = None
+    weight: str | None = None
     max_seq_jump: int = MAX_SEQ_JUMP
     passes: tuple[FoldPass, ...] = ()
 
@@ -176,7 +179,8 @@ def plan_topic(
             if rollup.topic == topic:
                 rollups.append(BoundRollup(metric.name, bind(rollup, columns, people), nested(names, *span)))
     rules = _rules(spec)
-    read = dict.fromkeys((*EVENT_COLUMNS, *([spec.amount] if spec.amount else []), *(rule.column for rule in rules)))
+    sums = (name for name in (spec.amount, spec.weight) if name)
+    read = dict.fromkeys((*EVENT_COLUMNS, *sums, *(rule.column for rule in rules)))
     for bound in rollups:
         read.update(dict.fromkeys(bound.layout.rollup.columns()))
     return TopicPlan(
@@ -184,7 +188,7 @@ def plan_topic(
         start_ms=span[0], end_ms=span[1], tick_ms=span[2],
         lateness_ticks=waiting[0], patience_ticks=waiting[1], world=world, rules=rules, rollups=tuple(rollups),
         decoder=DecoderSpec((spec.record, TICK), vocabularies, {spec.record: tuple(read), TICK: TICK_COLUMNS}),
-        amount=spec.amount, passes=tuple(fold_pass(bound.layout) for bound in rollups),
+        amount=spec.amount, weight=spec.weight, passes=tuple(fold_pass(bound.layout) for bound in rollups),
     )  # fmt: skip
 
 

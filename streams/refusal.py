@@ -19,8 +19,8 @@ Refuse = Callable[[Mapping[str, Any], npt.NDArray[np.int64]], UInt8]
 FIRST_CODE = 32
 AMOUNT_FEN_MAX = 10**10
 WEIGHT_MAX = 10**7
-"""A payment of 100 million yuan that stands for 10 million is absurd, and yet a window holds 92 of them before its sums
-leave int64: far below, no single record can stop the stage."""
+"""A payment of 100 million yuan that stands for 10 million is absurd, and yet their product fits int64 92 times; what
+they come to over a run is bounded by the ledger."""
 
 TOTAL_FEN_MAX = 10**16
 """A bank's revenue of a month: 100 trillion yuan."""

@@ -22,7 +22,7 @@ from streams.plan import TICK, TopicPlan
 if TYPE_CHECKING:
     from schemas.decode import Rows
 
-VERSION = 1
+VERSION = 2
 META = b"meta"
 
 

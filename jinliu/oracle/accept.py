@@ -49,6 +49,11 @@ class Rules:
     places: dict[str, int]
     windows: tuple[str, ...]
 
+    @property
+    def worth_max(self) -> int:
+        """What amount * weight may come to over all accepted events of one source in one shard, fen."""
+        return (2**63 - 1) // (self.shards * len(self.roster))
+
 
 @dataclass(slots=True)
 class Ledger:
@@ -67,13 +72,14 @@ class Ledger:
 
 @dataclass(slots=True)
 class Source:
-    """A source as the log has shown it so far; `events`, `amount` and `gap` since its last tick."""
+    """A source as the log has shown it so far; `events`, `amount` and `gap` since its last tick, `worth` in all."""
 
     seq: int
     tick_end: int
     events: int = 0
     amount: int = 0
     gap: int = 0
+    worth: int = 0
     closed: bool = False
 
 
@@ -199,6 +205,7 @@ class _Stretch:
         self.seq = _longs(events, "seq")
         self.time = _longs(events, "event_time")
         self.amount = _longs(events, "amount_fen")
+        self.weight = _longs(events, "weight") if "weight" in events.schema.names else np.ones_like(self.amount)
         self.refused = self._refused(events, rules, acceptor.shard)
 
     def _refused(self, events: pa.RecordBatch, rules: Rules, shard: int) -> Bool:
@@ -250,30 +257,37 @@ class _Stretch:
             self.of.lose(rules.roster[code], moment, moment + 1, 1, self.of.floor)
 
     def _in_sequence(self, rows: Int64, state: Source, ledger: Ledger) -> Int64:
-        """The rows whose `seq` goes on from the source's; duplicates and leaps beyond the bound are counted."""
+        """The rows whose `seq` goes on from the source's and whose worth fits; duplicates, leaps beyond the bound and
+        what is worth too much are counted.
+        """
         if not len(rows):
             return rows
         seq, jump = self.seq[rows], self.of.rules.max_seq_jump
         first, last, before = int(seq[0]), int(seq[-1]), state.seq
-        if before < first and last - before <= jump and bool((seq[1:] > seq[:-1]).all()):
+        worth = float((self.amount[rows].astype(float) * self.weight[rows]).sum())
+        fits = state.worth + worth * (1 + 1e-6) < self.of.rules.worth_max
+        if fits and before < first and last - before <= jump and bool((seq[1:] > seq[:-1]).all()):
             state.seq, kept = last, rows
+            state.worth += int((self.amount[rows] * self.weight[rows]).sum())
         else:
-            kept = rows[self._one_by_one(seq.tolist(), state, ledger)]
+            kept = rows[self._one_by_one(rows, state, ledger)]
         skipped = state.seq - before - len(kept)
         state.gap += skipped
         ledger.missing += skipped
         return kept
 
-    def _one_by_one(self, numbers: list[int], state: Source, ledger: Ledger) -> list[int]:
+    def _one_by_one(self, rows: Int64, state: Source, ledger: Ledger) -> list[int]:
         """As the rule is written."""
         kept = []
-        for i, number in enumerate(numbers):
+        columns = (self.seq[rows].tolist(), self.amount[rows].tolist(), self.weight[rows].tolist())
+        for i, (number, amount, weight) in enumerate(zip(*columns, strict=True)):
+            worth = state.worth + amount * weight
             if number <= state.seq:
                 ledger.duplicate += 1
-            elif number - state.seq > self.of.rules.max_seq_jump:
+            elif number - state.seq > self.of.rules.max_seq_jump or worth > self.of.rules.worth_max:
                 ledger.dead += 1
             else:
-                state.seq = number
+                state.seq, state.worth = number, worth
                 kept.append(i)
         return kept
 

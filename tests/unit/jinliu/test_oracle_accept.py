@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from jinliu.oracle.accept import NOBODY, Acceptor
 from jinliu.oracle.decode import Decoder
 from schemas import catalog
-from tests.unit.jinliu.oracle_world import HOUR, START, payment, rules, tick, together, told
+from tests.unit.jinliu.oracle_world import HOUR, ROSTER, START, payment, rules, tick, together, told
 
 SCHEMAS = {name: (catalog.schema(name).id, catalog.schema(name).text) for name in ("payment", "tick")}
 
@@ -109,6 +109,15 @@ def test_an_impossible_event_moves_nothing(bad: bytes) -> None:
     assert folded == [True, False]
     assert acceptor.ledgers["alipay"].dead == 1
     assert acceptor.sources[0].seq == 1
+
+
+@pytest.mark.parametrize("size", [1, 7, 1000])
+def test_what_the_sums_could_not_hold_is_dead_and_moves_nothing(size: int) -> None:
+    values = [payment("alipay", 1 + i, 10, amount=10**10, weight=10**7) for i in range(30)]
+    acceptor, folded = judged([tick("alipay", 0, 0, 0, 0, kind="OPEN"), *values, payment("alipay", 31, 10)], size)
+    held = (2**63 - 1) // (2 * len(ROSTER)) // 10**17
+    assert folded == [True] * held + [False] * (30 - held) + [True]
+    assert acceptor.ledgers["alipay"].dead == acceptor.ledgers["alipay"].missing == 30 - held
 
 
 def test_what_names_no_source_of_the_roster_is_nobodys() -> None:

@@ -19,6 +19,7 @@ class Source:
     events: int = 0
     amount: int = 0
     gap: int = 0
+    worth: int = 0
 
 
 @dataclass
@@ -61,6 +62,12 @@ class Truth:
         if record["seq"] <= source.seq:
             account["ticks" if is_tick else "duplicate"] += 1
             return "duplicate"
+        if not is_tick:
+            worth = source.worth + record["amount_fen"] * record["weight"]
+            if worth > (2**63 - 1) // (self.plan.shards * len(self.plan.roster)):
+                account["dead"] += 1
+                return "dead"
+            source.worth = worth
         source.gap += record["seq"] - source.seq - 1
         account["missing"] += record["seq"] - source.seq - 1
         source.seq = record["seq"]

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from streams.errors import OffsetOrder, StateMismatch, SumOverflow
+from streams.ledger import SOURCE_FIELDS
 from streams.partials import FINAL, INCOMPLETE, PROVISIONAL
 from streams.shard import META, Changes, ShardState
 from tests.unit.streams import everything
@@ -157,9 +158,24 @@ def test_a_gap_or_a_repeat_of_offsets_is_refused() -> None:
 
 def test_a_sum_that_leaves_int64_stops_with_a_clear_error() -> None:
     huge = [payment(seq=1 + number, amount_fen=10**10, weight=10**7) for number in range(93)]
-    with pytest.raises(SumOverflow, match="metric 'everything', rollup 'keyed', event 92"):
-        fold([*OPENED, *huge])
-    assert not fold([*OPENED, *huge[:92]]).take().dead
+    state = ShardState(PLAN, 0)
+    state._ledger._span[-1] = 2**63 - 1
+    fold([*OPENED, *huge[:92]], state)
+    state._ledger.books[:, SOURCE_FIELDS.index("worth")] = 0  # a ledger that does not see it coming
+    with pytest.raises(SumOverflow, match="metric 'everything', rollup 'keyed', event 0"):
+        fold(huge[92:], state)
+
+
+def test_what_a_source_tells_in_a_run_cannot_make_the_sums_leave_int64() -> None:
+    huge = [payment(seq=1 + number, amount_fen=10**10, weight=10**7) for number in range(93)]
+    state = fold([*OPENED, *huge, payment(seq=94)])
+    dead = state.take().dead
+    assert len(dead) == 93 - 2**63 // 4 // 10**17
+    assert {letter.reason for letter in dead} == {
+        "amount_fen * weight, summed over the source's events of this shard, leaves 2^63 / shards / sources"
+    }
+    account = state.accounts()[0]
+    assert (account.folded, account.dead, account.missing) == (94 - len(dead), len(dead), len(dead))
 
 
 def test_only_what_changed_is_taken() -> None:

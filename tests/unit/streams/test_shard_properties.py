@@ -27,8 +27,8 @@ EVENTS = st.fixed_dictionaries(
         "instrument": st.sampled_from(("QR", "NFC")),
         "payer_bank": st.sampled_from(BANKS),
         "flagged": st.booleans(),
-        "amount_fen": st.integers(0, 10**9),
-        "weight": st.integers(1, 1000),
+        "amount_fen": st.one_of(st.integers(0, 10**9), st.just(10**10)),
+        "weight": st.one_of(st.integers(1, 1000), st.just(10**7)),
         "latency_ms": st.integers(0, 400),
     }
 )
