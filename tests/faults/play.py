@@ -7,6 +7,7 @@ does not verify.
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 import tempfile
@@ -32,6 +33,7 @@ DAYS_A_SECOND = 8
 """Slow enough that a fault of some seconds strikes in mid-run, fast enough that a schedule takes less than a minute."""
 
 SESSION_S = 60.0
+FINISH_S = 180.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,11 @@ def _finish(stack: Stack, schedule: Schedule) -> None:
         with Lag(stack.address, "", world) as lag:
             return lag.records() == 0
 
-    wait_until(done, f"the run to end ({schedule})", 180)
+    try:
+        wait_until(done, f"the run to end ({schedule})", FINISH_S)
+    except AssertionError as error:
+        names = [name for name in stack.children if stack.running(name)]
+        raise AssertionError(f"{error}; still running: {', '.join(names)}; {_told(stack):.0%} told") from error
 
 
 def main() -> int:
@@ -172,16 +178,15 @@ def main() -> int:
     failed = 0
     for seed in range(options.seed, options.seed + options.count):
         schedule = draw(seed)
-        with tempfile.TemporaryDirectory() as home:
-            try:
-                played = play(schedule, Path(home))
-            except AssertionError as error:
-                failed += 1
-                print(
-                    f"FAILED {schedule}: {error}; replay: python -m tests.faults.play --count 1 --seed {seed}",
-                    flush=True,
-                )
-                continue
+        home = Path(tempfile.mkdtemp(prefix=f"jinliu-schedule-{seed}-"))
+        try:
+            played = play(schedule, home)
+        except AssertionError as error:
+            failed += 1
+            replay = f"replay: python -m tests.faults.play --count 1 --seed {seed}"
+            print(f"FAILED {schedule}: {error}; logs: {home}; {replay}", flush=True)
+            continue
+        shutil.rmtree(home)
         failed += bool(played.differences)
         word = "equal" if not played.differences else f"DIFFERENT: {played.differences[:3]}"
         print(f"{word}: {played.compared} rows, {played.fenced} fenced, {played.wall_s:.0f} s; {schedule}", flush=True)

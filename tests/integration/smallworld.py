@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any
@@ -78,12 +78,13 @@ def topic_names() -> dict[str, tuple[int, bool]]:
     return names
 
 
-def create_topics(broker: str, prefix: str) -> None:
+def create_topics(broker: str, prefix: str, names: Mapping[str, tuple[int, bool]] | None = None) -> None:
+    """The topics of the small world, or others by name: (partitions, compacted)."""
     admin = AdminClient({"bootstrap.servers": broker})
     made = admin.create_topics(
         [
             NewTopic(prefix + name, partitions, 1, config={"cleanup.policy": "compact" if compacted else "delete"})
-            for name, (partitions, compacted) in topic_names().items()
+            for name, (partitions, compacted) in (names or topic_names()).items()
         ]
     )
     for future in made.values():

@@ -189,12 +189,47 @@ def test_frozen_worker_finds_itself_fenced(log: Log, start: Start) -> None:
     finish(log, frozen)
 
 
-def test_event_that_cannot_be_folded_ends_the_worker(broker: str, log: Log, start: Start) -> None:
+LEAVES_INT64 = """
+from dataclasses import dataclass
+
+from streams.measures import total
+from streams.metric import Metric
+from streams.rollup import Rollup
+from streams.rows import Row, doc
+
+
+@dataclass(slots=True, kw_only=True)
+class WildRow(Row):
+    \"\"\"A product that no integer holds.\"\"\"
+
+    wild: int = doc("Fen times milliseconds.")
+
+
+def derive(window, merged):
+    yield WildRow(wild=0)
+
+
+WILD = total("amount_fen", times="event_time", where={"fraud": "PHISHING"})
+ROLLUP = Rollup(name="wild", topic="payments", keys=("scene",), measures={"wild": WILD})
+METRIC = Metric(
+    name="wild", rollups=(ROLLUP,), row=WildRow, key=("window", "window_start"), windows=("day",), derive=derive,
+    proof="SELECT 0 AS wild",
+)
+"""
+
+
+def test_event_that_cannot_be_folded_ends_the_worker(
+    broker: str, log: Log, start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics" / "wild.py").write_text(LEAVES_INT64)
+    monkeypatch.setenv("JINLIU_METRICS", str(tmp_path / "metrics"))
+    create_topics(
+        broker, log.prefix, dict.fromkeys(("metrics.wild", "partials.wild", "state.partials.wild"), (2, True))
+    )
     tell(log, 0, 3)
-    for _ in range(2000):
-        huge = log.payment("alipay", 2, START_MS + 3 * DAY_MS)
-        huge |= {"amount_fen": 10**10, "weight": 10**7, "outcome": "SUCCESS", "channel": "BANK", "scene": "DINING"}
-        log.produce("payments", 2, wire.encode("payment", huge, catalog.ids()), b"huge")
+    huge = log.payment("alipay", 2, START_MS + 3 * DAY_MS) | {"amount_fen": 10**10, "fraud": "PHISHING"}
+    log.produce("payments", 2, wire.encode("payment", huge, catalog.ids()), b"huge")
     log.flush()
     worker = start()
     assert worker.wait() == 70
