@@ -19,7 +19,7 @@ class Lag:
     """Records between what a prefix's processors have committed and the end of the event and partial topics."""
 
     def __init__(self, broker: str, prefix: str, world: Topology) -> None:
-        self._prefix, self._group = prefix, f"{prefix}jinliu"
+        self._group = f"{prefix}jinliu"
         self._admin = KafkaAdminClient(bootstrap_servers=broker, client_id="jinliu-lag")
         self._consumer = KafkaConsumer(bootstrap_servers=broker, group_id=None, client_id="jinliu-lag")
         events = {topic for source in world.sources for topic in source.topics}
@@ -35,9 +35,6 @@ class Lag:
 
         Raises KafkaTimeoutError without an answer within `limit_s` (by default kafka-python's 30 s).
         """
-        return sum(self._lags(limit_s).values())
-
-    def _lags(self, limit_s: float | None = None) -> dict[Any, int]:
         # Commits first: what is written between the two looks then counts as lag, never as caught up.
         try:
             committed = self._admin.list_group_offsets(self._group).get(self._group, {})
@@ -48,13 +45,7 @@ class Lag:
         ends: dict[Any, int] = self._consumer.end_offsets(
             self._places, timeout_ms=None if limit_s is None else round(limit_s * 1000)
         )
-        return {
-            place: max(0, end - (committed[place].offset if place in committed else 0)) for place, end in ends.items()
-        }
-
-    def behind(self, start: str) -> int:
-        """The lag of the topics whose name, without prefix, begins with `start`."""
-        return sum(lag for place, lag in self._lags().items() if place.topic[len(self._prefix) :].startswith(start))
+        return sum(max(0, end - (committed[place].offset if place in committed else 0)) for place, end in ends.items())
 
     def close(self) -> None:
         """Close the connections."""
@@ -66,9 +57,3 @@ class Lag:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-
-def merges_behind(broker: str, prefix: str, world: Topology) -> int:
-    """Partial records that no merge has taken in yet."""
-    with Lag(broker, prefix, world) as lag:
-        return lag.behind("partials.")
