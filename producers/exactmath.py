@@ -8,7 +8,6 @@ fused multiply-add without `fastmath`, so each operation rounds once, as IEEE 75
 from __future__ import annotations
 
 import math
-from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,14 +132,3 @@ def normal_knots() -> NDArray[np.float64]:
     knots[0] = normal_quantile(0.25 / QUANTILES)
     knots[QUANTILES] = -knots[0]
     return knots
-
-
-def lognormal_knots(sigma: float) -> NDArray[np.int64]:
-    """int64[4097] in units of 2**-20: quantiles of a log-normal whose mean, linear between knots, is 1.
-
-    Divided by the mean of the trapezoids, not by exp(sigma**2 / 2): the sampled mean is exact in spite of cut tails.
-    """
-    values = [float(exp(sigma * float(z))) for z in normal_knots()]
-    inner = [(a + b) / 2 for a, b in pairwise(values)]
-    mean = math.fsum(inner) / QUANTILES
-    return np.array([round(v / mean * (1 << 20)) for v in values], dtype=np.int64)

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from producers import payments, seasons
 from producers.economy import DAY_MS, Economy
-from producers.exactmath import lognormal_knots, normal_knots
 from producers.latency import BANKCARD, DIRECT, NETWORK, ON_US
 from producers.operations import Operations
 from producers.philox import seed_word, stream
+from producers.scalar import lognormal_knots, normal_knots
 from producers.sightings import Sightings
 from schemas.errors import JinliuError
 from topologies.economy import SCENES

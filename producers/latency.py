@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from producers import exactmath
+from producers import scalar
 from topologies.economy import RouteName
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Latency:
         self.tail = np.zeros((n, 4, 2), np.float64)
         self.middleware = np.zeros(n, np.float64)
         self.mean_s = np.zeros((n, 4), np.float64)
-        log_timeout = float(exactmath.log(figures.timeout_ms))
+        log_timeout = scalar.log(figures.timeout_ms)
         median = np.zeros(n, np.float64)
         for certified in (True, False):
             group = [b for b, bank in enumerate(banks) if (bank.certified is not None) == certified]
@@ -62,7 +62,7 @@ class Latency:
         What conversion costs is then the only difference between calls through it and others, pooled or bank by bank.
         """
         legacy = self.middleware > 0
-        mean = [float(m * exactmath.exp(s * s / 2.0)) for m, s in zip(median, self.sigma, strict=True)]
+        mean = [float(m * scalar.exp(s * s / 2.0)) for m, s in zip(median, self.sigma, strict=True)]
         load = {
             kind: math.fsum(float(size[b]) for b in range(len(mean)) if legacy[b] == kind) for kind in (False, True)
         }
@@ -77,13 +77,13 @@ class Latency:
     def _fill(
         self, b: int, median: float, factors: Mapping[RouteName, float], converted: float, log_timeout: float
     ) -> None:
-        spread = float(exactmath.exp(self.sigma[b] * self.sigma[b] / 2.0))
+        spread = float(scalar.exp(self.sigma[b] * self.sigma[b] / 2.0))
         for r, route in enumerate(ROUTES):
             for through, factor in enumerate((1.0, converted)):
                 typical = median * factors[route] * factor
-                self.mu[b, r, through] = exactmath.log(typical)
+                self.mu[b, r, through] = scalar.log(typical)
                 z = (log_timeout - self.mu[b, r, through]) / self.sigma[b]
-                self.tail[b, r, through] = exactmath.normal_cdf(-z)
+                self.tail[b, r, through] = scalar.normal_cdf(-z)
             share = self.middleware[b]
             self.mean_s[b, r] = median * factors[route] * spread * (1.0 - share + share * converted) / 1000.0
 

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from producers import releases
-from producers.philox import seed_word, stream, words
+from producers.philox import seed_word, stream
+from producers.scalar import word
 
 if TYPE_CHECKING:
     from producers.economy import Economy
@@ -67,10 +68,8 @@ class Operations:
 
     def _time_of_day(self, institution: str, day: int, kind: str) -> int:
         """A moment of the working day, of the institution's own stream."""
-        zero = np.uint64(0)
-        key = np.uint64(stream("operations", institution, kind))
-        word = int(words(np.uint64(seed_word(self._economy.seed)), key, np.uint64(day), zero, zero, zero)[0])
-        return _OPENS_MS + ((word * _OFFICE_MS) >> 64)
+        drawn = word(seed_word(self._economy.seed), stream("operations", institution, kind), day)
+        return _OPENS_MS + ((drawn * _OFFICE_MS) >> 64)
 
     def _months(self, name: str, first: int, last: int) -> list[tuple[int, int, int, int | None, int | None]]:
         """REVENUE and RESEARCH_SPEND, told on the last day of each month that ends in the epoch days [first, last)."""

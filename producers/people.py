@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from producers import exactmath
+from producers import scalar
 from producers.native import entry, leaf
 from producers.philox import seed_word, stream, words
 from producers.sampling import high, low
@@ -100,7 +100,7 @@ class People:
             middle = (figures.adoption_middle - epoch).days
             for i, day in enumerate(days):
                 z = (int(day) - middle) / figures.adoption_spread_days
-                out[i, s] = figures.adoption_ceiling / (1.0 + float(exactmath.exp(-z)))
+                out[i, s] = figures.adoption_ceiling / (1.0 + scalar.exp(-z))
         return out
 
     def of(self, persons: NDArray[np.int64]) -> dict[str, NDArray[Any]]:

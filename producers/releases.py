@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from producers.philox import seed_word, stream, words
+from producers.philox import seed_word, stream
+from producers.scalar import word
 
 if TYPE_CHECKING:
     from topologies import Topology
@@ -28,10 +27,7 @@ class Step:
 
 def _uniform(seed: int, institution: str, index: int, n: int) -> int:
     """An integer in [0, n) of the institution's own stream."""
-    key = np.uint64(stream("releases", institution))
-    zero = np.uint64(0)
-    word = int(words(np.uint64(seed_word(seed)), key, np.uint64(index), zero, zero, zero)[0])
-    return (word * n) >> 64
+    return (word(seed_word(seed), stream("releases", institution), index) * n) >> 64
 
 
 def platform_steps(topology: Topology, seed: int, institution: str, first: int, last: int) -> list[Step]:

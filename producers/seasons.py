@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from producers import exactmath
+from producers import scalar
 from producers.sampling import QUARTERS
 from topologies.economy import SCENES
 
@@ -21,7 +21,7 @@ EPOCH = date(1970, 1, 1)
 def path(knots: dict[date, float], days: int, first: date, logarithmic: bool) -> NDArray[np.float64]:
     """float64[days]: (log-)linear interpolation between dated figures, level outside them."""
     points = sorted(
-        ((day - first).days, float(exactmath.log(value)) if logarithmic else value) for day, value in knots.items()
+        ((day - first).days, scalar.log(value) if logarithmic else value) for day, value in knots.items()
     )
     out = np.empty(days, np.float64)
     k = 0
@@ -32,7 +32,7 @@ def path(knots: dict[date, float], days: int, first: date, logarithmic: bool) ->
         if d > x and k + 1 < len(points):
             x1, y1 = points[k + 1]
             y = y + (y1 - y) * ((d - x) / (x1 - x))
-        out[d] = exactmath.exp(y) if logarithmic else y
+        out[d] = scalar.exp(y) if logarithmic else y
     return out
 
 

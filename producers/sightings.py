@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from producers import exactmath
+from producers import scalar
 
 if TYPE_CHECKING:
     from producers.economy import Economy
@@ -30,7 +30,7 @@ class Sightings:
         self._channel = channel
         scale = economy.topology.scale
         self._told = scale.weight > scale.person_weight
-        table = [int(-float(exactmath.log((i + 0.5) / 4096)) * MEAN_DAYS) for i in range(4096)]
+        table = [int(-scalar.log((i + 0.5) / 4096) * MEAN_DAYS) for i in range(4096)]
         self._wait = np.array(table, dtype=np.int64)
         self._of_year = lru_cache(maxsize=64)(self._year)
 
