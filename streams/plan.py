@@ -57,6 +57,7 @@ EVENT_TOPICS: Mapping[str, EventTopic] = {
         rules=(
             refusal.outside("amount_fen", 0, refusal.AMOUNT_FEN_MAX),
             refusal.outside("weight", 1, refusal.WEIGHT_MAX),
+            refusal.outside("latency_ms", 0, refusal.LATENCY_MS_MAX, "int32"),
         ),
     ),
     "operations": EventTopic(

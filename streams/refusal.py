@@ -22,6 +22,9 @@ WEIGHT_MAX = 10**7
 """A payment of 100 million yuan that stands for 10 million is absurd, and yet their product fits int64 92 times; what
 they come to over a run is bounded by the ledger."""
 
+LATENCY_MS_MAX = 60_000
+"""No client waits a minute. Weighted by the most, 15 million of these fit into the sum of a window."""
+
 TOTAL_FEN_MAX = 10**16
 """A bank's revenue of a month: 100 trillion yuan."""
 

@@ -23,7 +23,7 @@ TOPICS: Mapping[str, EventTopic] = {
     "payments": EventTopic(
         record="payment",
         words={"payer_bank": BANKS, "payee_bank": BANKS},
-        ranges={"amount_fen": (0, 10**10), "weight": (1, 10**7)},
+        ranges={"amount_fen": (0, 10**10), "weight": (1, 10**7), "latency_ms": (0, 60_000)},
         person="payer_id",
     ),
     "operations": EventTopic(

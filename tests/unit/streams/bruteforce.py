@@ -113,6 +113,7 @@ class Truth:
             and record["payer_id"] % plan.shards == self.shard
             and 0 <= record["amount_fen"] <= 10**10
             and 1 <= record["weight"] <= 10**7
+            and 0 <= record["latency_ms"] <= 60_000
         )
 
     def _tick(self, name: str, record: Any) -> None:

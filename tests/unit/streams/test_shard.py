@@ -109,6 +109,8 @@ REASONS = [
     (payment(source="stranger"), "source is not in the roster"),
     (payment(amount_fen=-1), "amount_fen is not between 0"),
     (payment(weight=0), "weight is not between 1"),
+    (payment(latency_ms=-1), "latency_ms is not between 0"),
+    (payment(latency_ms=2**31 - 1), "latency_ms is not between 0 and 60000"),
     (payment(payer_bank="nowhere"), "payer_bank is not known"),
     (payment(payer_id=1), "payer_id is no person of this shard"),
     (payment(event_time=-1), "event_time lies outside the span"),
@@ -164,6 +166,16 @@ def test_a_sum_that_leaves_int64_stops_with_a_clear_error() -> None:
     state._ledger.books[:, SOURCE_FIELDS.index("worth")] = 0  # a ledger that does not see it coming
     with pytest.raises(SumOverflow, match="metric 'everything', rollup 'keyed', event 0"):
         fold(huge[92:], state)
+
+
+def test_a_thousand_extreme_records_stop_nothing() -> None:
+    extremes = [{"latency_ms": 2**31 - 1}, {"latency_ms": 60_000}, {"amount_fen": 10**10}, {"amount_fen": 2**63 - 1}]
+    log = [payment(seq=1 + n, weight=10**7, **extremes[n % 4]) for n in range(1000)]
+    state = fold([*OPENED, *log, payment(seq=1001)])
+    account = state.accounts()[0]
+    assert account.folded + account.dead == 1001
+    assert account.dead == 500 + 250 - 2**63 // 4 // 10**17
+    assert state.take().partials
 
 
 def test_what_a_source_tells_in_a_run_cannot_make_the_sums_leave_int64() -> None:

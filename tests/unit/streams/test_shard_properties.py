@@ -46,6 +46,8 @@ MISFITS = st.sampled_from(
         {"source": "stranger"},
         {"seq": 3_000_000},
         {"amount_fen": 2**62},
+        {"latency_ms": 60_001},
+        {"latency_ms": -1},
     ]
 )
 
