@@ -25,10 +25,13 @@ from producers.options import RUNS
 from schemas import catalog
 from tests.faults.schedules import Fault, Schedule, Strike, draw
 from tests.faults.stack import Stack
+from tests.faults.truth import assert_whole
 from tests.waiting import wait_until
 
 FIRST, LAST = "2022-01-01", "2022-04-30"
 DAYS = 120
+START_MS = 1_640_995_200_000  # 2022-01-01
+END_MS = START_MS + DAYS * 86_400_000
 DAYS_A_SECOND = 8
 """Slow enough that a fault of some seconds strikes in mid-run, fast enough that a schedule takes less than a minute."""
 
@@ -48,9 +51,9 @@ class Played:
 
 
 def play(schedule: Schedule, home: Path) -> Played:
-    """Run the span under the schedule's faults to its end, then verify.
+    """Run the span under the schedule's faults to its end, then verify, and hold the log against the seed's world.
 
-    Raises AssertionError, naming the schedule, when the stack does not come to its end.
+    Raises AssertionError, naming the schedule, when the stack does not come to its end, or when anything was lost.
     """
     began = time.monotonic()
     speed = str(86_400 * DAYS_A_SECOND)
@@ -65,6 +68,8 @@ def play(schedule: Schedule, home: Path) -> Played:
         _finish(stack, schedule)
         proof = verify(stack.address, "", topologies.load("china"))
         assert proof.unread == 0, f"{proof.unread} offsets were never read ({schedule})"
+        assert proof.unmerged == 0, f"{proof.unmerged} windows were never merged ({schedule})"
+        assert_whole(stack.address, topologies.load("china"), schedule.seed, START_MS, END_MS, schedule)
         verdict = proof.as_dict()
         fenced = sum(stack.log(name).read_text().count("fenced") for name in ("worker-1", "worker-2"))
         return Played(schedule, verdict["compared"], verdict["differences"], fenced, time.monotonic() - began)
@@ -78,7 +83,6 @@ def _told(stack: Stack) -> float:
         return 0.0
     world = topologies.load("china")
     ends = dict.fromkeys(world.roster("payments"), 0)
-    start = 1_640_995_200_000  # 2022-01-01
     try:
         with TopicReader(stack.address, RUNS, catalog.ids(None), "jinliu-faults") as reader:
             entries = reader.read_to_end()
@@ -86,8 +90,8 @@ def _told(stack: Stack) -> float:
         return 0.0  # not there yet, or the broker is only coming up
     for entry in entries:
         if entry.name == "progress" and entry.value is not None:
-            ends[entry.value["source"]] = max(ends[entry.value["source"]], entry.value["tick_end"] - start)
-    return min(ends.values()) / (DAYS * 86_400_000)
+            ends[entry.value["source"]] = max(ends[entry.value["source"]], entry.value["tick_end"] - START_MS)
+    return min(ends.values()) / (END_MS - START_MS)
 
 
 def _reach(stack: Stack, share: float, schedule: Schedule) -> None:
