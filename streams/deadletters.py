@@ -8,34 +8,12 @@ gets `original.` in front, so that ours are always the only ones of their names 
 
 from __future__ import annotations
 
-from typing import Protocol
-
+from streams.shard import DeadLetter
 from streams.transaction import Record
 
 SUFFIX = ".dead"
 ORIGINAL = "original."
 OURS = frozenset(("reason", "topic", "partition", "offset", "timestamp"))
-
-
-class DeadLetter(Protocol):
-    """What the core says about a refused record (`streams.shard`'s dead letter)."""
-
-    @property
-    def topic(self) -> str: ...
-    @property
-    def partition(self) -> int: ...
-    @property
-    def offset(self) -> int: ...
-    @property
-    def reason(self) -> str: ...
-    @property
-    def key(self) -> bytes | None: ...
-    @property
-    def value(self) -> bytes | None: ...
-    @property
-    def timestamp(self) -> int: ...
-    @property
-    def headers(self) -> tuple[tuple[str, bytes | None], ...]: ...
 
 
 def dead_record(letter: DeadLetter, topic: str) -> Record:
