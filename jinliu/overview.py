@@ -10,6 +10,7 @@ from streams import metrics
 from streams.windows import nested
 
 if TYPE_CHECKING:
+    from streams.windows import Windows
     from topologies import Topology
 
 CLOSED = ("FINAL", "INCOMPLETE")
@@ -26,11 +27,11 @@ class Overview:
     """
 
     def __init__(self, world: Topology, span_ms: tuple[int, int]) -> None:
-        self._expected: dict[tuple[str, str], int] = {}
+        self._expected: dict[tuple[str, str], Windows] = {}
         for metric in metrics.load().values():
             if metric.rollups:
                 for windows in nested(metric.window_names(world.windows), *span_ms, world.scale.tick_ms):
-                    self._expected[metric.name, windows.name] = windows.count
+                    self._expected[metric.name, windows.name] = windows
         self._closed: dict[tuple[str, str], dict[int, str]] = {key: {} for key in self._expected}
         self._begun: dict[tuple[str, str], set[int]] = {key: set() for key in self._expected}
         self._accounts: dict[tuple[str, int, str], Any] = {}
@@ -43,11 +44,13 @@ class Overview:
         """Start of the newest finest window of market-share that has rows: where the stream is."""
 
     def take(self, rows: Iterable[tuple[str, Any]]) -> None:
-        """Take in rows as (metric, row)."""
+        """Take in rows as (metric, row). Of rows that belong to no window of the span only their number is kept."""
         for name, row in rows:
             self.rows += 1
             if name == "accounting":
                 self._accounts[row.topic, row.shard, row.source] = row
+                continue
+            if not self._awaits(name, row):
                 continue
             self._begun[name, row.window].add(row.window_start)
             if row.status in CLOSED:
@@ -56,6 +59,14 @@ class Overview:
                 self._show(row)
             if name == "payment-quality" and row.institution == row.route == "ALL" and row.window == self._finest(name):
                 self.quality = max(row, self.quality or row, key=lambda each: each.window_start)
+
+    def _awaits(self, name: str, row: Any) -> bool:
+        """Whether a row is of a window of the span; a metric of one's own may have none."""
+        windows = self._expected.get((name, getattr(row, "window", "")))
+        if windows is None:
+            return False
+        index = windows.index(row.window_start)
+        return 0 <= index < windows.count and windows.start(index) == row.window_start
 
     def _show(self, row: Any) -> None:
         """`share` holds the newest closed window; until one has closed, the newest one (of which parts may be told)."""
@@ -72,7 +83,7 @@ class Overview:
     @property
     def complete(self) -> bool:
         """Whether every window of the span that has an end is closed in every metric."""
-        return all(len(self._closed[key]) >= count for key, count in self._expected.items())
+        return all(len(self._closed[key]) >= windows.count for key, windows in self._expected.items())
 
     def windows(self, status: str) -> int:
         """Closed windows with that status, over all metrics and window names."""
@@ -86,7 +97,7 @@ class Overview:
     @property
     def expected(self) -> int:
         """Windows the span has, over all metrics and window names."""
-        return sum(self._expected.values())
+        return sum(windows.count for windows in self._expected.values())
 
     def total(self, field: str) -> int:
         """Sum of an accounting field over topics, shards and sources."""

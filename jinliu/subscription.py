@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +19,8 @@ from schemas import catalog
 from schemas.errors import JinliuError
 from streams import metrics
 
+log = logging.getLogger("jinliu.subscription")
+
 POLL_MS = 200
 ANSWER_S = 5.0
 HEADER_BYTES = 5
@@ -29,6 +32,8 @@ class SubscriptionError(JinliuError):
 
 class MetricReader:
     """The rows of some metric topics from their beginning, in log order per topic.
+
+    What somebody else wrote there is passed over with a warning that names it.
 
     Parameters
     ----------
@@ -93,11 +98,14 @@ class MetricReader:
         if record.value is None:
             return
         name, row, schema_id = self._rows[record.topic]
-        if int.from_bytes(record.value[1:HEADER_BYTES], "big") != schema_id:
-            raise SubscriptionError(
-                f"{record.topic} offset {record.offset}: no row of metric {name}; who else writes there?"
-            )
-        body: Any = fastavro.schemaless_reader(BytesIO(record.value[HEADER_BYTES:]), self._schemas[name], None)
+        try:
+            body = _body(record.value, schema_id, self._schemas[name])
+        except Exception as error:  # whatever a stranger's bytes make the decoder raise
+            log.warning(
+                "%s partition %d offset %d is no row of metric %s and was passed over: %s; who else writes there?",
+                record.topic, record.partition, record.offset, name, str(error) or type(error).__name__,
+            )  # fmt: skip
+            return
         yield name, row(**body)
 
     def to_end(self) -> Iterator[tuple[str, Any]]:
@@ -115,6 +123,19 @@ class MetricReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _body(value: bytes, schema_id: int, schema: Any) -> dict[str, Any]:
+    """The fields of a row. Raises ValueError, or whatever the decoder does, for bytes that are none."""
+    if len(value) < HEADER_BYTES or value[0] != 0:
+        raise ValueError(f"{len(value)} bytes without the Confluent header")
+    if (found := int.from_bytes(value[1:HEADER_BYTES], "big")) != schema_id:
+        raise ValueError(f"schema id {found}, not {schema_id}")
+    stream = BytesIO(value[HEADER_BYTES:])
+    body: Any = fastavro.schemaless_reader(stream, schema, None)
+    if left := len(stream.read()):
+        raise ValueError(f"{left} bytes behind the row")
+    return dict(body)
 
 
 def _plain(schema: Any) -> Any:

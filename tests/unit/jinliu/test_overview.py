@@ -95,6 +95,25 @@ def test_a_closed_window_is_counted_once_however_many_rows_it_has(overview: Over
     assert overview.windows("FINAL") == 1
 
 
+def test_rows_of_no_window_of_the_span_change_nothing(overview: Overview) -> None:
+    strange, one = SimpleNamespace, share(0, "BANK", 1.0, "FINAL")
+    overview.take([one])
+    overview.take(
+        [
+            share(0, "BANK", 0.5, "FINAL", window="fortnight"),
+            share(3, "BANK", 0.5, "FINAL"),
+            share(-1, "BANK", 0.5, "FINAL"),
+            ("market-share", strange(**vars(one[1]) | {"window_start": START + 1})),
+            ("my-own", strange(value=7)),
+            ("my-own", strange(window="day", window_start=START, status="FINAL")),
+        ]
+    )
+    assert (overview.windows("FINAL"), overview.provisional, overview.rows) == (1, 0, 7)
+    assert overview.share == {"BANK": one[1]}
+    close(overview)
+    assert overview.complete
+
+
 def test_plain_lines(overview: Overview) -> None:
     out = io.StringIO()
     lines = Lines(out)
