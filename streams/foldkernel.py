@@ -170,9 +170,7 @@ class _Body:
             sign = ">" if measure.kind == m.LARGEST else "<"
             lines = [
                 f"e = np.int64(c_{measure.column}[i])",
-                "if e >= 0:",
-                "    if e == np.int64(9223372036854775807):",
-                "        return 2, i, used",
+                "if e >= 0 and e < np.int64(9223372036854775807):",  # the greatest of all counts as the one before it
                 "    e += 1",
                 f"if rows[row, {at}] == 0 or e {sign} rows[row, {at}]:",
                 f"    rows[row, {at}] = e",

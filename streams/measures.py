@@ -48,12 +48,12 @@ def total(column: str, *, times: str | None = None, by: str | None = None, where
 
 
 def largest(column: str, *, where: Where | None = None) -> Measure:
-    """Greatest value of a column."""
+    """Greatest value of a column; 2^63 - 1 counts as 2^63 - 2, since 0 of the stored form stands for none."""
     return Measure(LARGEST, column, where=where or {})
 
 
 def smallest(column: str, *, where: Where | None = None) -> Measure:
-    """Least value of a column."""
+    """Least value of a column; 2^63 - 1 counts as 2^63 - 2, as in `largest`."""
     return Measure(SMALLEST, column, where=where or {})
 
 
@@ -72,6 +72,7 @@ def histogram(column: str, edges: Sequence[int], *, times: str | None = None, wh
 def distinct(column: str, *, where: Where | None = None) -> Measure:
     """Number of distinct person ids, exact, by a bitmap over the shard's people (id // shards within a shard).
 
-    People of different shards are different, so counts of shards add up.
+    People of different shards are different, so counts of shards add up. The column is the topic's person field; no
+    other one numbers people within a shard.
     """
     return Measure(DISTINCT, column, where=where or {})

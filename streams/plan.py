@@ -178,7 +178,9 @@ def plan_topic(
         names = metric.window_names(windows)
         for rollup in metric.rollups:
             if rollup.topic == topic:
-                rollups.append(BoundRollup(metric.name, bind(rollup, columns, people), nested(names, *span)))
+                rollups.append(
+                    BoundRollup(metric.name, bind(rollup, columns, people, metric.name), nested(names, *span))
+                )
     rules = _rules(spec)
     sums = (name for name in (spec.amount, spec.weight) if name)
     read = dict.fromkeys((*EVENT_COLUMNS, *sums, *(rule.column for rule in rules)))
@@ -196,6 +198,7 @@ def plan_topic(
 def event_columns(record: str, vocabularies: Mapping[str, Sequence[str]]) -> dict[str, Column]:
     """Columns of a record as rollups see them; strings without a vocabulary cannot be read by a rollup."""
     parsed = catalog.schema(record).parsed
+    person = next((spec.person for spec in EVENT_TOPICS.values() if spec.record == record), None)
     symbols = {field["name"]: _enumeration(field["type"]) for field in parsed["fields"]}
     columns = {}
     for item in fields(parsed):
@@ -209,7 +212,7 @@ def event_columns(record: str, vocabularies: Mapping[str, Sequence[str]]) -> dic
                 continue
             closed = tuple(vocabularies[item.name])
         if item.type != "fixed":
-            columns[item.name] = Column(DTYPE[item.type], closed)
+            columns[item.name] = Column(DTYPE[item.type], closed, item.nullable, item.name == person)
     return columns
 
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -47,10 +47,16 @@ class Rollup:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """An event column: numpy dtype name, and its symbols in code order when it is a closed set."""
+    """An event column: numpy dtype name, and its symbols in code order when it is a closed set.
+
+    nullable: whether it may be null, which the decoder makes 0. person: whether it is the topic's person field, whose
+    ids are numbered within a shard.
+    """
 
     dtype: str
     symbols: tuple[m.Symbol, ...] | None = None
+    nullable: bool = False
+    person: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +76,9 @@ class Part:
 class Layout:
     """A rollup bound to its columns: a row is int64[width], sums and extremes first, then bitmaps from `bitmap` on.
 
-    Extremes are stored so that 0 means none: v + 1 for v >= 0, else v. regions: int64[k, 3] (start, stop, op)
-    covering the row. tag: 4 bytes that change with the definition, so that stored rows of another definition are
-    refused.
+    Extremes are stored so that 0 means none: v + 1 for v >= 0, else v, and 2^63 - 1 as itself. regions: int64[k, 3]
+    (start, stop, op) covering the row. tag: 4 bytes that change with the definition, so that stored rows of another
+    definition are refused.
     """
 
     rollup: Rollup
@@ -97,29 +103,34 @@ class Layout:
         return np.where(cells > 0, cells - 1, cells)
 
 
-def bind(rollup: Rollup, columns: Mapping[str, Column], people: int) -> Layout:
-    """Lay a rollup out. people: greatest number of persons in one shard, for bitmaps.
+def bind(rollup: Rollup, columns: Mapping[str, Column], people: int, metric: str = "") -> Layout:
+    """Lay a rollup out. people: greatest number of persons in one shard, for bitmaps. metric: whose it is, for errors.
 
-    Raises DefinitionError for an unknown column or symbol, a key without a closed set, or too many cells.
+    Raises DefinitionError for an unknown column or symbol, a key without a closed set, a column that its use would
+    misread (null as 0, doubles cut, persons of several shards as one) or too many cells.
     """
+    place = f"metric {metric!r}, rollup {rollup.name!r}" if metric else f"rollup {rollup.name!r}"
     for name in rollup.columns():
         if name not in columns:
             raise DefinitionError(
-                f"rollup {rollup.name!r}: topic {rollup.topic!r} has no column {name!r}; it has {', '.join(columns)}"
+                f"{place}: topic {rollup.topic!r} has no column {name!r}; it has {', '.join(columns)}"
             )
-    symbols = tuple(_symbols(rollup, columns, key) for key in rollup.keys)
-    _check_where(rollup, columns, rollup.where)
+    for use in _uses(place, rollup):
+        _check_use(use, rollup, columns)
+    symbols = tuple(_symbols(place, columns, key) for key in rollup.keys)
+    _check_where(place, columns, rollup.where)
     keys = tuple(len(values) for values in symbols)
     words = -(-people // 64)
     parts: dict[str, Part] = {}
     offset = 0
     for name, measure in sorted(rollup.measures.items(), key=lambda item: item[1].kind == m.DISTINCT):
-        _check_where(rollup, columns, measure.where)
-        shape = keys + _tail(rollup, columns, measure, words)
+        at = f"{place}, measure {name!r}"
+        _check_where(at, columns, measure.where)
+        shape = keys + _tail(at, columns, measure, words)
         parts[name] = Part(offset, shape, OPERATION[measure.kind])
         offset += math.prod(shape)
     if not parts or offset > CELLS_MAX:
-        raise DefinitionError(f"rollup {rollup.name!r}: {offset} cells a window; between 1 and {CELLS_MAX} are allowed")
+        raise DefinitionError(f"{place}: {offset} cells a window; between 1 and {CELLS_MAX} are allowed")
     bitmap = min((part.offset for part in parts.values() if part.op == OR), default=offset)
     regions = np.array([(part.offset, part.offset + part.size, part.op) for part in parts.values()], np.int64)
     text = repr(
@@ -135,26 +146,76 @@ def bind(rollup: Rollup, columns: Mapping[str, Column], people: int) -> Layout:
     return Layout(rollup, columns, symbols, parts, offset, bitmap, words, regions, tag)
 
 
-def _tail(rollup: Rollup, columns: Mapping[str, Column], measure: m.Measure, words: int) -> tuple[int, ...]:
+@dataclass(frozen=True, slots=True)
+class _Use:
+    """One reading of a column: where the definition says it, what reads it, and whether that computes with its value
+    or asks for its symbol.
+    """
+
+    place: str
+    by: str
+    column: str
+    valued: bool = False
+
+
+def _uses(place: str, rollup: Rollup) -> Iterator[_Use]:
+    """Every reading of a column, in the order of the definition."""
+    for name in rollup.keys:
+        yield _Use(place, "keys", name)
+    for name in rollup.where:
+        yield _Use(place, "where", name)
+    for label, measure in rollup.measures.items():
+        at = f"{place}, measure {label!r}"
+        for valued in (measure.column, measure.times):
+            if valued is not None:
+                yield _Use(at, measure.kind, valued, valued=True)
+        if measure.by is not None:
+            yield _Use(at, "by", measure.by)
+        for name in measure.where:
+            yield _Use(at, "where", name)
+
+
+def _check_use(use: _Use, rollup: Rollup, columns: Mapping[str, Column]) -> None:
+    """Raises DefinitionError where the reading would give wrong numbers in silence."""
+    column = columns[use.column]
+    if column.nullable and use.by != m.TOTAL:
+        raise DefinitionError(
+            f"{use.place}: {use.column!r} may be null, which `{use.by}` would take for 0 or for the first symbol; of a "
+            "nullable column only a `total` is allowed, where null adds nothing"
+        )
+    if use.valued and column.dtype.startswith("float"):
+        raise DefinitionError(
+            f"{use.place}: {use.column!r} is a double, which `{use.by}` would cut to a whole number; measures read int "
+            "and long columns"
+        )
+    if use.by == m.DISTINCT and not column.person:
+        person = [name for name, known in columns.items() if known.person]
+        allowed = f"only {person[0]!r} is allowed" if person else f"topic {rollup.topic!r} has none"
+        raise DefinitionError(
+            f"{use.place}: `distinct` counts people by the topic's person field, which {use.column!r} is not; {allowed}"
+        )
+
+
+def _tail(place: str, columns: Mapping[str, Column], measure: m.Measure, words: int) -> tuple[int, ...]:
     if measure.kind == m.HISTOGRAM:
         return (len(measure.edges) + 1,)
     if measure.kind == m.DISTINCT:
         return (words,)
-    return (len(_symbols(rollup, columns, measure.by)),) if measure.by is not None else ()
+    return (len(_symbols(place, columns, measure.by)),) if measure.by is not None else ()
 
 
-def _symbols(rollup: Rollup, columns: Mapping[str, Column], name: str) -> tuple[m.Symbol, ...]:
+def _symbols(place: str, columns: Mapping[str, Column], name: str) -> tuple[m.Symbol, ...]:
     symbols = columns[name].symbols
     if symbols is None:
-        raise DefinitionError(f"rollup {rollup.name!r}: {name!r} has no closed set of values, so it can be no key")
+        raise DefinitionError(f"{place}: {name!r} has no closed set of values, so it can be no key")
     return symbols
 
 
-def _check_where(rollup: Rollup, columns: Mapping[str, Column], where: m.Where) -> None:
+def _check_where(place: str, columns: Mapping[str, Column], where: m.Where) -> None:
     for name, wanted in where.items():
-        known = _symbols(rollup, columns, name)
+        known = _symbols(place, columns, name)
         for symbol in wanted if isinstance(wanted, tuple) else (wanted,):
             if symbol not in known:
                 raise DefinitionError(
-                    f"rollup {rollup.name!r}: {name!r} is never {symbol!r}; it is one of {', '.join(map(str, known))}"
+                    f"{place}: {name!r} is never {symbol!r}; it is one of {', '.join(map(str, known))}"
                 )

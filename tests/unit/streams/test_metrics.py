@@ -16,7 +16,7 @@ import schemas
 from schemas import catalog
 from streams import metrics
 from streams.errors import DefinitionError
-from streams.measures import Measure, count, distinct, histogram, total
+from streams.measures import Measure, count, distinct, histogram, largest, total
 from streams.metric import Metric
 from streams.plan import plan_topic
 from streams.rollup import Rollup
@@ -81,7 +81,10 @@ def derive(window, merged):
     yield FlagRow(flagged=int(merged["flags"]["flagged"]))
 
 
-METRIC = Metric(name="flags", row=FlagRow, key=("window", "window_start"), rollups=(FLAGS,), derive=derive)
+METRIC = Metric(
+    name="flags", row=FlagRow, key=("window", "window_start"), rollups=(FLAGS,), derive=derive,
+    proof="SELECT '{window}' AS window, {w} AS window_start, sum(flagged::INT) AS flagged FROM payments GROUP BY 2",
+)
 '''
 
 
@@ -148,16 +151,26 @@ WRONG = [
     (rollup(count(), where={"scene": "MOON"}), "'scene' is never 'MOON'"),
     (rollup(count(where={"scene": ("DINING", "MOON")})), "never 'MOON'"),
     (rollup(count(), measures={}), "0 cells a window"),
+    (rollup(distinct("payee_id")), "measure 'm': `distinct` counts .* 'payee_id' is not; only 'payer_id' is allowed"),
+    (rollup(distinct("seq"), topic="operations"), "'seq' is not; topic 'operations' has none"),
+    (rollup(largest("days"), topic="operations"), "measure 'm': 'days' may be null, which `largest` would take for 0"),
     (rollup(distinct("payer_id"), keys=("payer_bank", "payee_bank", "scene", "channel", "segment", "route")), "cells"),
 ]
 
 
 @pytest.mark.parametrize(("wrong", "message"), WRONG, ids=[message for _, message in WRONG])
 def test_a_wrong_rollup_is_refused_at_start(wrong: Rollup, message: str) -> None:
-    metric = Metric(name="m", row=everything.EverythingRow, key=("window",), rollups=(wrong,), derive=everything.derive)
+    metric = Metric(
+        name="m",
+        row=everything.EverythingRow,
+        key=("window",),
+        rollups=(wrong,),
+        derive=everything.derive,
+        proof="SELECT 1",
+    )
     big = WORLD.__class__(**{**as_dict(WORLD), "people": 10**6})
-    with pytest.raises(DefinitionError, match=message):
-        plan_for([metric], world=big)
+    with pytest.raises(DefinitionError, match=f"metric 'm', rollup 'r'.*{message}"):
+        plan_for([metric], wrong.topic, world=big)
 
 
 def test_wrong_definitions_say_what_is_wrong() -> None:
