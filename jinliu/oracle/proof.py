@@ -3,7 +3,7 @@
 Each metric's `proof` SQL, window by window, gives the rows that should have been found.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +14,6 @@ import duckdb
 from jinliu.oracle.errors import OracleError
 
 MEMORY = "1200MB"
-VIEWS = {"payments": "payments", "operations": "operations"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,10 +51,10 @@ class Proof:
         self._db.execute("CREATE TABLE topology (person_weight BIGINT, weight BIGINT, shards BIGINT)")
         self._db.execute("INSERT INTO topology VALUES (?, ?, ?)", world)
 
-    def rows(self, metric: str, sql: str, window: str) -> Iterator[dict[str, Any]]:
-        """The rows of a metric for the windows called `window`.
+    def rows(self, metric: str, sql: str, window: str, needed: Collection[str] = ()) -> Iterator[dict[str, Any]]:
+        """The rows of a metric for the windows called `window`. needed: fields that the SQL must give.
 
-        Raises OracleError naming the metric where its SQL fails.
+        Raises OracleError naming the metric where its SQL fails, and the fields that it leaves out.
         """
         text = sql.format(window=window, w=f'"window_start_{window}"')
         try:
@@ -63,6 +62,12 @@ class Proof:
         except duckdb.Error as error:
             raise OracleError(f"the proof of metric {metric!r} does not run: {error}") from error
         names = [column[0] for column in cursor.description]
+        lacking = [name for name in needed if name not in names]
+        if lacking:
+            raise OracleError(
+                f"the proof of metric {metric!r} says nothing of {', '.join(lacking)}: its SQL must give every field "
+                "of a row, under the field's name, or that field is not proved"
+            )
         while block := cursor.fetchmany(50_000):
             for row in block:
                 yield {name: plain(value) for name, value in zip(names, row, strict=True)}

@@ -7,7 +7,7 @@ may be expected of a stack that runs or was stopped is settled first, and argued
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,8 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
+NOT_OF_THE_SQL = ("window_end", "status", "revision", "missing")
+"""Fields of a row that its proof need not give: `revision` is not proved, the others are judged from the log."""
 
 
 def verify(
@@ -56,15 +58,20 @@ def verify(
     `unmerged` of the verdict say what it leaves open.
 
     registry: URL of the schema registry the run used, if any. metrics: by name, all bundled ones by default. log:
-    another log than the broker's, for tests. Raises OracleError where the log cannot be judged.
+    another log than the broker's, for tests. Raises OracleError where the log cannot be judged, where it holds the run
+    of another topology, and for a metric whose proof is absent or leaves out a field.
     """
     chosen = dict(bundled.load() if metrics is None else metrics)
+    for metric in chosen.values():
+        if metric.rollups and not metric.proof.strip():
+            raise OracleError(f"metric {metric.name!r} has no proof: give it the SQL that recomputes its rows")
     tell = on_progress or (lambda progress: None)
     reader = log or KafkaLog(broker, prefix)
     try:
         with workshop() as directory:
             ids = catalog.ids(registry)
             run = found.run(reader, ids)
+            _check(run, topology)
             verdict = Verdict()
             moment = look(reader, chosen, ids)
             tasks = _tasks(reader, topology, run, chosen, ids, directory, verdict, moment.reached)
@@ -76,6 +83,15 @@ def verify(
     finally:
         if log is None:
             reader.close()
+
+
+def _check(run: Mapping[str, Any], topology: "Topology") -> None:
+    """Raises OracleError unless the run was opened with this very topology: no other could judge it."""
+    if run["digest"] != topology.digest:
+        raise OracleError(
+            f"the run {run['run']} was opened with another topology (or another version of it): {run['topology']!r}, "
+            f"digest {run['digest'][:12]}; this is {topology.name!r}, digest {topology.digest[:12]}; give --topology"
+        )
 
 
 def rules_of(topic: str, topology: "Topology", run: Mapping[str, Any], windows: Iterable[str]) -> Rules:
@@ -182,9 +198,10 @@ def _expected(
 ) -> dict[Key, dict[str, Any]]:
     """The rows of all closed windows of a metric, with status and missing."""
     out: dict[Key, dict[str, Any]] = {}
+    needed = [field.name for field in fields(metric.row) if field.name not in NOT_OF_THE_SQL]
     for name in metric.window_names(topology.windows):
         closed = closed_windows(metric, name, run, judged)
-        for row in proof.rows(metric.name, metric.proof, name):
+        for row in proof.rows(metric.name, metric.proof, name, needed):
             completed = closed.get(row.get("window_start"))
             if completed is None:
                 continue

@@ -14,8 +14,9 @@ from streams.shard import ShardState
 from tests.unit.jinliu.oracle_world import BANKS, HOUR, ROSTER, START, MemoryLog, tick, together, told, wire
 
 HOURS = 6
+DIGEST = "e7" * 32
 RUN = {
-    "run": "0123456789abcdef", "seed": 7, "topology": "tiny", "digest": "",
+    "run": "0123456789abcdef", "seed": 7, "topology": "tiny", "digest": DIGEST,
     "roster": {"payments": ROSTER, "operations": ROSTER},
     "start": START, "end": START + HOURS * HOUR,
 }  # fmt: skip
@@ -29,7 +30,7 @@ def topology() -> Any:
     )
     windows = {"market-share": ("hour", "2h"), "payment-quality": ("2h",), "institutions": ("3h",)}
     return SimpleNamespace(
-        name="tiny", scale=scale, institutions=institutions, banks=BANKS, population=100, windows=windows
+        name="tiny", digest=DIGEST, scale=scale, institutions=institutions, banks=BANKS, population=100, windows=windows
     )
 
 

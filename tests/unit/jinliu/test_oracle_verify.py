@@ -1,7 +1,11 @@
 """The proof on a whole run: it holds for the engine's rows, and it names whatever is changed."""
 
+import dataclasses
 import json
-from collections.abc import Callable
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +18,14 @@ from jinliu.oracle.contract import MAX_SEQ_JUMP, TOPICS
 from jinliu.oracle.decode import bare
 from jinliu.oracle.plain import datum
 from schemas import catalog
-from streams import plan, refusal
+from streams import metrics, plan, refusal
+from streams.metric import Metric
 from streams.metrics import load
 from streams.rows import avro
-from tests.unit.jinliu.engine_run import operations, payments, processed, topology
+from tests.unit.jinliu.engine_run import DIGEST, operations, payments, processed, topology
 from tests.unit.jinliu.oracle_world import HOUR, START, MemoryLog, payment, tick, wire
 
+README = Path(__file__).parents[3] / "README.md"
 Raw = dict[str, list[list[bytes | None]]]
 
 
@@ -217,9 +223,79 @@ def test_another_number_of_partitions_is_refused() -> None:
         proved(log)
 
 
+def test_a_run_of_another_topology_is_not_judged() -> None:
+    log, world = processed(raw()), topology()
+    world.name, world.digest = "china", "c4" * 32
+    with pytest.raises(OracleError) as caught:
+        verify("", "", world, log=log)
+    said = str(caught.value)
+    assert said.startswith("the run 0123456789abcdef was opened with another topology (or another version of it)")
+    assert f"'tiny', digest {DIGEST[:12]}" in said
+    assert "'china', digest c4c4c4c4c4c4" in said
+    assert said.endswith("give --topology")
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metric]:
+    """The metric of the README, as its code block stands there, beside the bundled ones."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    text = next(block for block in blocks if "METRIC = Metric(" in block)
+    (tmp_path / "qr_by_segment.py").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
+    monkeypatch.setattr(catalog, "_extra", {})
+    load.cache_clear()
+    yield load()["qr-by-segment"]
+    load.cache_clear()
+    sys.modules.pop("streams.metrics.qr_by_segment", None)
+
+
+def proved_as(metric: Metric) -> Verdict:
+    """The proof of the run with this metric in place of the one of its name."""
+    return verify("", "", topology(), log=processed(raw()), metrics=load() | {metric.name: metric})
+
+
+def test_the_metric_of_the_readme_is_proved(own: Metric) -> None:
+    verdict = proved_as(own)
+    assert verdict.differences == []
+    assert verdict.metrics[own.name] > 0
+
+
+@pytest.mark.parametrize(
+    ("lost", "kept", "name"),
+    [
+        ("'{window}' AS window, ", "", "window"),
+        ("{w} AS window_start", "{w} AS began", "window_start"),
+        ("AS payments", "AS payment_count", "payments"),
+        ("AS qr_share", "AS share", "qr_share"),
+    ],
+)
+def test_a_proof_that_leaves_out_a_field_is_refused(own: Metric, lost: str, kept: str, name: str) -> None:
+    assert own.proof.count(lost) == 1
+    short = dataclasses.replace(own, proof=own.proof.replace(lost, kept))
+    with pytest.raises(OracleError, match=rf"^the proof of metric 'qr-by-segment' says nothing of {name}: "):
+        proved_as(short)
+
+
+def test_all_fields_that_a_proof_leaves_out_are_named_even_where_it_gives_no_row(own: Metric) -> None:
+    short = dataclasses.replace(own, proof="SELECT '{window}' AS window, {w} AS window_start FROM payments WHERE FALSE")
+    names = "segment, payments, amount_weighted_fen, qr_weighted_fen, qr_share"
+    with pytest.raises(OracleError, match=f"says nothing of {names}: "):
+        proved_as(short)
+
+
+def test_a_metric_without_a_proof_is_refused() -> None:
+    bare_metric = dataclasses.replace(load()["institutions"], proof=" ")
+    with pytest.raises(OracleError, match=r"^metric 'institutions' has no proof"):
+        proved_as(bare_metric)
+
+
 def test_the_restated_contract_is_the_engines() -> None:
     assert plan.MAX_SEQ_JUMP == MAX_SEQ_JUMP
-    assert TOPICS["payments"].ranges == {"amount_fen": (0, refusal.AMOUNT_FEN_MAX), "weight": (1, refusal.WEIGHT_MAX)}
+    assert TOPICS["payments"].ranges == {
+        "amount_fen": (0, refusal.AMOUNT_FEN_MAX),
+        "weight": (1, refusal.WEIGHT_MAX),
+        "latency_ms": (0, refusal.LATENCY_MS_MAX),
+    }
     assert {name: topic.record for name, topic in plan.EVENT_TOPICS.items()} == {
         name: topic.record for name, topic in TOPICS.items()
     }
