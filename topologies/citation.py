@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
@@ -47,6 +48,11 @@ class Figure(BaseModel):
     def free(self) -> bool:
         """Whether it is a free parameter."""
         return self.source.startswith(FREE)
+
+
+def names(source: str, claim: str) -> bool:
+    """Whether a citation is the claim or names it: `free parameter: fitted for pay.alipay-daily`."""
+    return re.search(rf"(?<![\w.-]){re.escape(claim)}(?![\w-])", source) is not None
 
 
 def numbers(value: Any, path: str) -> Iterator[tuple[str, int | float]]:

@@ -24,7 +24,7 @@ from pydantic_core import PydanticCustomError
 
 from topologies import windows as tumbling
 from topologies.allowed import Allowed
-from topologies.citation import Citation, Figure, covering, numbers
+from topologies.citation import Citation, Figure, covering, names, numbers
 from topologies.economy import Economy
 from topologies.errors import Place, Problem, TopologyError
 from topologies.levers import Lever, PolicySpec, ms
@@ -253,6 +253,20 @@ class Topology(_Part):
                 for field, value, source in stated
                 if isinstance(value, int | float) and not isinstance(value, bool)
             ]
+        return tuple(found)
+
+    def put_in_for(self, claim: str) -> tuple[str, ...]:
+        """Paths of what this world was given for a claim: a run that shows it shows what was put in.
+
+        The entries of `figures` whose citation is the claim or names it, then levers: a decision, or a number or symbol
+        as baseline. A switch's baseline says which world this is, not what comes out of it.
+        """
+        found = [path for path, source in self.figures.items() if names(source, claim)]
+        for name, lever in self.levers.items():
+            if lever.type != "bool" and names(lever.source, claim):
+                found.append(f"levers.{name}.baseline")
+            if any(names(decision.source, claim) for decision in lever.decisions):
+                found.append(f"levers.{name}.decisions")
         return tuple(found)
 
     def figured(self) -> dict[str, Any]:

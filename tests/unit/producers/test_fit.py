@@ -1,5 +1,6 @@
-"""The fit: what it wrote still holds, and it has fewer parameters than targets."""
+"""The fit: what it wrote still holds, and it is as determined as it says."""
 
+import numpy as np
 import pytest
 
 import topologies
@@ -12,15 +13,28 @@ from topologies import claims
 def test_the_committed_fit_holds() -> None:
     topology = topologies.load("china")
     economy = Economy(topology, 7)
+    for row in (*fit.TARGETS, *fit.BESIDE):
+        assert row.measure(economy) == pytest.approx(topology.economy.fit[row.name].model, rel=1e-4), row.name
     for target in fit.TARGETS:
-        model = target.measure(economy)
-        assert model == pytest.approx(topology.economy.fit[target.name].model, rel=1e-4), target.name
-        if not target.least:
-            assert model == pytest.approx(target.value, rel=0.01), target.name
+        assert target.measure(economy) == pytest.approx(target.value, rel=0.01), target.name
+    assert topology.economy.fit.keys() == {row.name for row in (*fit.TARGETS, *fit.BESIDE)}
 
 
-def test_fewer_parameters_than_targets_and_none_that_should_emerge() -> None:
-    assert len(fit.PARAMETERS) < len(fit.TARGETS)
+def test_the_fit_is_exactly_determined_and_says_so() -> None:
+    rows = [*fit.TARGETS, *(fit.Target(row.name, row.value, row.measure, 0.01) for row in fit.BESIDE)]
+    jacobian = fit.jacobian(topologies.load("china"), 7, rows)
+    targets = jacobian[: len(fit.TARGETS)]
+    assert np.linalg.matrix_rank(targets, tol=1.0) == len(fit.PARAMETERS) == len(fit.TARGETS)
+    assert np.linalg.matrix_rank(jacobian, tol=1e-3) == len(fit.PARAMETERS), "what stands beside adds no equation"
+    by_name = dict(zip([row.name for row in rows], jacobian, strict=True))
+    assert not by_name["pay.bank-incidents"].any(), "no parameter moves what was set"
+    followed = by_name["pay.unionpay-share"] * -0.08 / 0.9  # the same tolerance, relative to another figure
+    assert by_name["pay.duopoly"] == pytest.approx(followed, abs=1e-6)
+    assert f"exactly determined: {len(fit.PARAMETERS)} parameters, {len(fit.TARGETS)} targets" in fit.EXACT
+    assert "exactly" in (fit.__doc__ or "")
+
+
+def test_no_target_should_emerge() -> None:
     emerging = {claim.id for claim in claims.load().values() if claim.kind == "emerges"}
     assert not emerging & {target.name for target in fit.TARGETS}
 
