@@ -33,9 +33,12 @@ def severed(facts: Facts) -> Measured:
     return Measured(direct / whole, (None,), (read,), note="every event counted, nothing sampled")
 
 
-@measures("clear.visibility")
+@measures("clear.visibility", put_in=("levers.route.decisions",))
 def visibility(facts: Facts) -> Measured:
-    """Share of platform payments whose counterparty the payer's bank sees, before and after the policy date."""
+    """Share of platform payments whose counterparty the payer's bank sees, before and after the policy date.
+
+    By definition: a bank sees what does not come DIRECT, so the date of the route decides both shares.
+    """
     day = _severed(facts)
     first, last = facts.months(), facts.months(day)
     before, after = Period(first.first, day.replace(day=1)), Period(_next_month(day), last.after)
@@ -50,7 +53,8 @@ def visibility(facts: Facts) -> Measured:
         shares.append(sum(parts) / sum(wholes))
         bounds.append(intervals.ratio(parts, wholes, rows[0]["window"]))
         read.append(named(QUALITY, rows, period, institution="ALL", route="ALL"))
-    return Measured(tuple(shares), tuple(bounds), tuple(read))
+    note = "by definition: what does not come DIRECT is seen, so the route's date decides"
+    return Measured(tuple(shares), tuple(bounds), tuple(read), note=note)
 
 
 def _network(facts: Facts) -> tuple[Period, list[Row]]:

@@ -1,17 +1,17 @@
 """The report: every claim of the paper with what this run says about it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from jinliu.oracle import found
 from jinliu.oracle.errors import OracleError
 from jinliu.oracle.log import KafkaLog, Log
-from jinliu.report import absent, clearing, institutions, payments
+from jinliu.report import absent
 from jinliu.report.checks import holds
 from jinliu.report.facts import Facts, Row, UncoveredError
 from jinliu.report.intervals import Interval
-from jinliu.report.measured import MEASURES, Measured, Unmeasured
+from jinliu.report.measured import Measured, Unmeasured, load, put_in
 from schemas import catalog
 from streams import metrics as bundled
 from streams.rows import avro
@@ -32,17 +32,17 @@ ORIGIN = {
     "counter": "counter: a difference between two states",
     "note": "note: the paper's own figures disagree",
 }
-ROOMS = (payments, clearing, institutions)
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One claim and what was measured of it."""
+    """One claim and what was measured of it. `set_by`: paths of the topology that were given for it."""
 
     claim: "Claim"
     verdict: str
     measured: Measured | None = None
     reason: str = ""
+    set_by: tuple[str, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """The claim's entry in `jinliu report --json`."""
@@ -64,6 +64,7 @@ class Finding:
             else " / ".join(dict.fromkeys(i.method for i in measured.interval if i)) or "every event",
             "paper": {"at": claim.at, "check": claim.check, "value": claim.value, "within": claim.within},
             "origin": ORIGIN[claim.kind],
+            "set_by": list(self.set_by),
             "verdict": self.verdict,
             "reason": self.reason,
             "note": "; ".join(text for text in (measured.note if measured else "", claim.note or "") if text),
@@ -109,20 +110,32 @@ def report(
     """Measure the paper's claims from the metric topics of a run.
 
     claims: ids, by default all of the paper's. registry: URL of the one the run uses, if any. log: another log than
-    the broker's, for tests. Raises OracleError where there is no run or no such claim.
+    the broker's, for tests. Raises OracleError where there is no run, no such claim, or the run is of another topology.
     """
     asked = _chosen(claims)
     reader = log or KafkaLog(broker, prefix)
     try:
         bundled.load()  # before the ids: a metric of one's own has its schema's from then on
         run = found.run(reader, catalog.ids(registry))
+        _same_world(run, topology)
         rows: dict[str, list[Row]] = {}
         for name, metric in bundled.load().items():
+            if asked.keys().isdisjoint(metric.claims):
+                continue  # nothing asked is measured from it
             rows[name] = list(found.rows(reader, f"metrics.{name}", avro(name, metric.row)))
     finally:
         if log is None:
             reader.close()
     return assess(Facts(rows, run["start"], run["end"], topology), asked)
+
+
+def _same_world(run: Mapping[str, Any], topology: "Topology") -> None:
+    """Raise OracleError unless the run was opened with this topology: judged by another it would be misread."""
+    if run["digest"] != topology.digest:
+        raise OracleError(
+            f"the run was opened with another topology, {run['topology']} ({run['digest'][:8]}), than "
+            f"{topology.name} ({topology.digest[:8]}); give its --topology"
+        )
 
 
 def _chosen(ids: Collection[str] | None) -> "Mapping[str, Claim]":
@@ -136,11 +149,13 @@ def _chosen(ids: Collection[str] | None) -> "Mapping[str, Claim]":
 
 def assess(facts: Facts, claims: "Mapping[str, Claim]") -> Report:
     """The report on given facts."""
-    return Report([_assess(facts, claim) for claim in claims.values()])
+    return Report(
+        [replace(_assess(facts, claim), set_by=put_in(claim.id, facts.topology)) for claim in claims.values()]
+    )
 
 
 def _assess(facts: Facts, claim: "Claim") -> Finding:
-    measure = MEASURES.get(claim.id)
+    measure = load().get(claim.id)
     if measure is None:
         return Finding(claim, NOT_MEASURED, reason=absent.reason(claim.id))
     try:

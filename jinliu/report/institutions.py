@@ -13,7 +13,7 @@ from jinliu.report.measured import Measured, measures
 DOINGS = "institutions"
 
 
-@measures("api.certified")
+@measures("api.certified", put_in=("institutions.certified",))
 def certified(facts: Facts) -> Measured:
     """Institutions whose interface was certified, by the events that say so."""
     days = [item.certified for item in facts.topology.institutions if item.certified]

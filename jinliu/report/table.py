@@ -18,7 +18,8 @@ RIGHT = COLUMNS[2:5]
 LARGE, SMALL = 1e5, 1e-3
 LEGEND = (
     "set: an input measured back; fitted: steered a parameter; emerges: in no fit's objective; structure: visible "
-    "event by event; counter: a difference between two states; note: the paper's own figures disagree."
+    "event by event; counter: a difference between two states; note: the paper's own figures disagree. "
+    "put in: what the topology was given for the claim, so that it holds shows only that this comes out again."
 )
 
 
@@ -57,6 +58,8 @@ def _behind(finding: Finding) -> Iterator[RenderableType]:
     yield Padding(Text(f"{entry['origin']}. {entry['method']}. Read from:", style="dim"), (0, 0, 0, 4))
     for row in finding.measured.rows:
         yield Padding(Text(row, style="dim"), (0, 0, 0, 6))
+    if finding.set_by:
+        yield Padding(Text(f"put in: {', '.join(finding.set_by)}"), (0, 0, 0, 4))
     if finding.reason:
         yield Padding(Text(finding.reason, style="red"), (0, 0, 0, 4))
     if entry["note"]:

@@ -2,18 +2,24 @@
 
 import io
 import json
+import sys
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from rich.console import Console
 
+import jinliu.report
+import topologies
 from jinliu.oracle import OracleError, spans
 from jinliu.report import Report, assess, render, report
+from jinliu.report import measured as measuring
 from jinliu.report.facts import Facts, ms
-from jinliu.report.measured import MEASURES
-from tests.unit.jinliu.engine_run import operations, payments, processed
+from jinliu.report.measured import MEASURES, PUT_IN, load, put_in
+from streams import metrics
+from tests.unit.jinliu.engine_run import RUN, operations, payments, processed
 from topologies import claims as paper
 
 REQUIRED = {
@@ -58,6 +64,8 @@ def world() -> Any:
         banks=tuple(BANKS),
         levers=levers,
         scale=SimpleNamespace(rare_weight=10_000),
+        digest=RUN["digest"],
+        put_in_for=lambda claim: ("economy.volume.scale",) if claim == "pay.volume-2022" else (),
     )
 
 
@@ -208,10 +216,85 @@ def test_every_claim_of_the_paper_is_answered(seven_years: dict[str, dict[str, A
     json.dumps(seven_years)
 
 
-def test_exactly_the_claims_of_this_version_are_measured(seven_years: dict[str, dict[str, Any]]) -> None:
+def test_the_claims_of_this_version_are_measured_over_seven_years(seven_years: dict[str, dict[str, Any]]) -> None:
     measured = {name for name, entry in seven_years.items() if entry["verdict"] != "not measured"}
-    assert measured == REQUIRED
-    assert MEASURES.keys() == REQUIRED
+    assert measured == load().keys()
+    assert measured >= REQUIRED
+    assert load().keys() <= paper.load().keys()
+
+
+def test_a_measurement_is_one_file_that_is_named_nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = "from jinliu.report.measured import measures\n@measures('loan.apr')\ndef apr(facts): ...\n"
+    (tmp_path / "lending.py").write_text(text)
+    monkeypatch.setattr("jinliu.report.__path__", [*jinliu.report.__path__, str(tmp_path)])
+    monkeypatch.setattr(measuring, "MEASURES", dict(MEASURES))
+    monkeypatch.setattr(measuring, "PUT_IN", dict(PUT_IN))
+    try:
+        assert load.__wrapped__().keys() - MEASURES.keys() == {"loan.apr"}
+    finally:
+        sys.modules.pop("jinliu.report.lending", None)
+        vars(jinliu.report).pop("lending", None)
+
+
+def test_every_measured_claim_is_read_from_metrics_that_say_they_answer_it(
+    seven_years: dict[str, dict[str, Any]],
+) -> None:
+    answers = {f"metrics.{name}": metric.claims for name, metric in metrics.load().items()}
+    for name, entry in seven_years.items():
+        for row in entry["rows"]:
+            assert name in answers[row.split()[0]], f"{name} is read from {row}"
+
+
+def test_only_metrics_that_answer_what_is_asked_are_read() -> None:
+    log = processed({"payments": payments(), "operations": operations()})
+    for topic in ("metrics.payment-quality", "metrics.institutions", "metrics.accounting"):
+        del log.topics[topic]
+    assert report("", "", world(), ["pay.duopoly"], log=log).counts["not measured"] == 1
+
+
+@pytest.mark.parametrize(
+    ("claim", "paths"),
+    [
+        ("tech.federated", {"economy.fraud.separation", "economy.fraud.federated_gain"}),
+        ("api.middleware", {"economy.routes.middleware"}),
+        ("clear.visibility", {"levers.route.decisions"}),
+        ("api.certified", {"institutions.certified"}),
+        ("pay.bank-incidents", {"economy.fraud.incident_rate"}),
+        ("pay.duopoly", {"economy.channels.UNIONPAY.taste"}),
+        ("pay.bank-profit", set()),
+    ],
+)
+def test_what_was_put_in_is_said(claim: str, paths: set[str]) -> None:
+    assert set(put_in(claim, topologies.load("china"))) == paths
+
+
+def test_hand_set_figures_count_as_put_in() -> None:
+    china = topologies.load("china")
+    assert {"economy.scenes.DINING.pace", "economy.channels.WECHAT_PAY.seconds"} <= set(put_in("pay.scenes", china))
+    assert {"economy.routes.certified_median_ms", "economy.routes.certified_sigma"} <= set(put_in("api.limit", china))
+    for name, claim in paper.load().items():
+        if claim.kind in ("set", "fitted") and name in load():
+            assert put_in(name, china), f"{name} is {claim.kind}, by what?"
+    assert put_in("clear.peak", topologies.load("capacity-as-stated")) == ("levers.network-capacity.baseline",)
+
+
+def test_the_document_and_the_table_say_what_was_put_in(seven_years: dict[str, dict[str, Any]]) -> None:
+    assert seven_years["pay.volume-2022"]["set_by"] == ["economy.volume.scale"]
+    assert seven_years["clear.visibility"]["set_by"] == ["levers.route.decisions"]
+    assert "by definition" in seven_years["clear.visibility"]["note"]
+    assert seven_years["loan.apr"]["set_by"] == []
+    out = io.StringIO()
+    found = assess(facts(date(2022, 1, 1), date(2023, 1, 1)), paper.load())
+    Console(file=out, width=200).print(render(found))
+    assert "put in: economy.volume.scale" in out.getvalue()
+
+
+def test_a_run_of_another_topology_is_refused() -> None:
+    log = processed({"payments": payments(), "operations": operations()})
+    other = world()
+    other.digest = "cd" * 32
+    with pytest.raises(OracleError, match=r"another topology, tiny \(.*made-up \(cdcdcdcd\); give its --top"):
+        report("", "", other, log=log)
 
 
 def test_a_world_like_the_papers_holds(seven_years: dict[str, dict[str, Any]]) -> None:
