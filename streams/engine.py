@@ -15,7 +15,7 @@ import structlog
 from faust.types import TP
 
 from schemas.errors import JinliuError
-from streams.failures import FoldError, RecordsDeletedError, ShardStuckError, WorkerError
+from streams.failures import BackgroundError, FoldError, RecordsDeletedError, ShardStuckError, WorkerError
 from streams.transaction import DroppedError, FencedError, Partition, Reader, ShardProducer, TransactionLostError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ class Engine:
         self._producers: dict[TP, ShardProducer] = {}
         self._failures: dict[TP, tuple[int, int]] = {}  # at upto, how many
         self._stopping = False
-        self._rejoining = False
+        self._rejoining: asyncio.Task[Any] | None = None
         self._consumer: Consumer | None = None
         self._background: set[asyncio.Task[Any]] = set()
 
@@ -196,12 +196,12 @@ class Engine:
             return
         self.drop(shard.tp)
         if not self._stopping and not self._rejoining:
-            self._rejoining = True  # one new assignment serves all shards that were lost meanwhile
-            self._spawn(self._rejoin(REJOIN_DELAYS_S[min(times, len(REJOIN_DELAYS_S)) - 1]))
+            # One new assignment serves all shards that were lost meanwhile.
+            self._rejoining = self._spawn(self._rejoin(REJOIN_DELAYS_S[min(times, len(REJOIN_DELAYS_S)) - 1]))
 
     async def _rejoin(self, delay_s: float) -> None:
         await asyncio.sleep(delay_s)
-        self._rejoining = False
+        self._rejoining = None
         if self._consumer is not None and not self._stopping:
             await self._consumer.rejoin()
 
@@ -316,6 +316,8 @@ class Engine:
     async def finish(self) -> None:
         """Commit what is folded; the worker stops."""
         self._stopping = True
+        if self._rejoining is not None:
+            self._rejoining.cancel()
         try:
             await asyncio.wait_for(self._commit_all(), FINISH_TIMEOUT_S)
         except TimeoutError:
@@ -342,10 +344,21 @@ class Engine:
     def _plain(self, topic: str) -> str:
         return topic.removeprefix(self.options.prefix)
 
-    def _spawn(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
+    def _spawn(self, work: Any) -> asyncio.Task[Any]:
+        task: asyncio.Task[Any] = asyncio.ensure_future(work)
         self._background.add(task)
-        task.add_done_callback(self._background.discard)
+        task.add_done_callback(self._done)
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        """Work in the background ended. An error there leaves a shard without an owner, so the worker ends with it."""
+        self._background.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not self._stopping:
+            log.error("worker ends", error=f"{type(error).__name__}: {error}")
+            if self.failure is None:
+                self.failure = error if isinstance(error, JinliuError) else BackgroundError(error)
+            self.failed.set()
 
 
 __all__ = ["Engine", "Shard", "WorkerError"]

@@ -13,7 +13,7 @@ from faust.types import TP
 from schemas.errors import JinliuError
 from streams import engine as engine_module
 from streams.engine import STUCK_AFTER, Engine
-from streams.failures import FoldError, RecordsDeletedError, ShardStuckError
+from streams.failures import BackgroundError, FoldError, RecordsDeletedError, ShardStuckError
 from streams.fetch import Chunk
 from streams.options import Options
 from streams.task import Batch
@@ -157,12 +157,17 @@ def running(story: Coroutine[Any, Any, None]) -> None:
     asyncio.run(story)
 
 
-async def committed(engine: Engine) -> None:
-    """One round of the commit loop, to its end."""
+async def begun(engine: Engine) -> None:
+    """One round of the commit loop, without what comes of it."""
     for shard in list(engine.shards.values()):
         engine._begin_commit(shard, final=False)
         if shard.committing is not None:
             await shard.committing
+
+
+async def committed(engine: Engine) -> None:
+    """One round of the commit loop, to its end."""
+    await begun(engine)
     await settled(engine)
 
 
@@ -250,6 +255,41 @@ def test_a_fold_that_fails_ends_the_worker_and_commits_nothing(log: Log) -> None
         await engine.finish()
         await engine.close()
         assert log.state == {}
+
+    running(story())
+
+
+def test_a_group_that_cannot_be_joined_again_ends_the_worker(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def gone(_: Consumer) -> None:
+        raise OSError("no coordinator")
+
+    async def story() -> None:
+        engine, _ = made()
+        await engine.take_over()
+        await engine.fold(chunk(engine, 0, 9))
+        log.trouble = [TransactionLostError("timed out")]
+        monkeypatch.setattr(Consumer, "rejoin", gone)
+        await begun(engine)
+        await asyncio.wait_for(engine.failed.wait(), 5)
+        assert isinstance(engine.failure, BackgroundError)
+        assert "OSError: no coordinator" in str(engine.failure)
+
+    running(story())
+
+
+def test_a_worker_that_stops_does_not_wait_to_join_again(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine_module, "REJOIN_DELAYS_S", (3600.0,))
+
+    async def story() -> None:
+        engine, consumer = made()
+        await engine.take_over()
+        await engine.fold(chunk(engine, 0, 9))
+        log.trouble = [TransactionLostError("timed out")]
+        await begun(engine)
+        await engine.finish()
+        await asyncio.wait_for(engine.close(), 5)
+        assert consumer.rejoined == 0
+        assert engine.failure is None
 
     running(story())
 
