@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import resource
 import signal
@@ -11,24 +12,44 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from schemas.errors import JinliuError
+from schemas.errors import CANNOT_GO_ON, DIFFERENT, MISTAKE, JinliuError
+
+log = logging.getLogger("jinliu.children")
 
 STOP_LIMIT_S = 30.0
 LAST_LINES = 6
 
 
 class ChildDied(JinliuError):
-    """A process of the stack ended that should not have."""
+    """A process of the stack ended that should not have. code: what it ended with, negative for a signal.
+
+    A mistake, and a worker that cannot go on, stay what they are; any other end is that of a run cut short.
+    """
+
+    def __init__(self, told: str, code: int) -> None:
+        super().__init__(told)
+        self.exit_code = code if code in (MISTAKE, CANNOT_GO_ON) else DIFFERENT
 
 
 @dataclass
 class Child:
-    """A running `jinliu` command. log: where its output goes; asked: whether it was told to end."""
+    """A running `jinliu` command. log: where its output goes; asked: whether it was told to end; forced: and then
+    killed, since it did not.
+    """
 
     name: str
     process: subprocess.Popen[bytes]
     log: Path
     asked: bool = False
+    forced: bool = False
+
+    @property
+    def died(self) -> bool:
+        """Whether it ended with an error that was not our own doing."""
+        code = self.process.poll()
+        # Python takes no signal while it starts or ends: a SIGTERM of ours then ends the child at once.
+        ours = (self.asked and code == -signal.SIGTERM) or (self.forced and code == -signal.SIGKILL)
+        return bool(code) and not ours
 
     def last_words(self) -> str:
         """The last lines of its output."""
@@ -65,11 +86,10 @@ class Children:
     def check(self) -> None:
         """Raise ChildDied for a child that ended with an error; one that ended well, or as it was told to, is done."""
         for child in self._children:
-            code = child.process.poll()
-            # Python takes no signal while it starts or ends: a SIGTERM of ours then ends the child at once.
-            if code and not (child.asked and code == -signal.SIGTERM):
+            if child.died:
+                code = child.process.returncode
                 why = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-                raise ChildDied(f"{child.name} ended with {why}: {child.last_words()} (whole log: {child.log})")
+                raise ChildDied(f"{child.name} ended with {why}: {child.last_words()} (whole log: {child.log})", code)
 
     def stop(self, *names: str, limit_s: float = STOP_LIMIT_S) -> None:
         """SIGTERM to those named (all by default) at once, then wait; SIGKILL for one that does not end in time.
@@ -86,6 +106,8 @@ class Children:
             try:
                 child.process.wait(max(0.1, end - time.monotonic()))
             except subprocess.TimeoutExpired:
+                log.warning("%s did not end in %g s and was killed (its log: %s)", child.name, limit_s, child.log)
+                child.forced = True
                 child.process.kill()
                 child.process.wait()
 

@@ -1,4 +1,4 @@
-"""The command line. A user's mistake is one line on standard error and exit code 2; never a traceback."""
+"""The command line. What goes wrong is one line on standard error and the error's exit code; never a traceback."""
 
 from __future__ import annotations
 
@@ -19,10 +19,8 @@ from rich.table import Table
 
 from jinliu.options import AS_JSON, OUTPUT, common
 from jinliu.settings import Settings, UsageError
-from schemas.errors import JinliuError
+from schemas.errors import CANNOT_GO_ON, DIFFERENT, MISTAKE, JinliuError
 
-USER_ERROR = 2
-DIFFERENT = 1
 DAY_A_SECOND = 86_400.0
 STACK, PARTS, LOOK = "Run a stack", "Parts of a stack", "Look at a run"
 
@@ -425,10 +423,10 @@ def main() -> None:
         sys.exit(app(prog_name="jinliu", standalone_mode=len(sys.argv) == 1))
     except UsageMistake as error:
         print(f"jinliu: {_mistake(error)}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        sys.exit(MISTAKE)
     except JinliuError as error:
         print(f"jinliu: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
     except BrokenPipeError:
@@ -438,9 +436,9 @@ def main() -> None:
     except OSError as error:
         # A directory that cannot be written, a full disk: the system's own words name the place.
         print(f"jinliu: {error}", file=sys.stderr)
-        sys.exit(USER_ERROR)
+        sys.exit(MISTAKE)
     except Exception as error:
         if os.environ.get("JINLIU_DEBUG"):
             raise
         print(f"jinliu: unexpected {type(error).__name__}: {error} (JINLIU_DEBUG=1 shows where)", file=sys.stderr)
-        sys.exit(70)
+        sys.exit(CANNOT_GO_ON)

@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+DIFFERENT = 1
+"""Exit code: a difference, or a run that did not come to its end."""
+MISTAKE = 2
+"""Exit code: a mistake in the command, or a broker that is not there."""
+CANNOT_GO_ON = 70
+"""Exit code (EX_SOFTWARE): a worker that cannot go on."""
+
 
 class JinliuError(Exception):
-    """Something a user can act on: the message says what is wrong, where, what to do. The CLI prints it as one line."""
+    """Something a user can act on: the message says what is wrong, where, what to do. The CLI prints it as one line.
+
+    exit_code: what the command then ends with.
+    """
+
+    exit_code: int = MISTAKE
 
 
 class UnsupportedSchema(JinliuError):

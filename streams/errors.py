@@ -1,14 +1,18 @@
 """What can go wrong in the pure core, each with a message that says what, where and what to do."""
 
-from schemas.errors import JinliuError
+from schemas.errors import CANNOT_GO_ON, MISTAKE, JinliuError
 
 
 class StreamsError(JinliuError):
-    """Base of the errors of the room `streams`."""
+    """Base of the errors of the room `streams`: a worker that meets one cannot go on."""
+
+    exit_code = CANNOT_GO_ON
 
 
 class DefinitionError(StreamsError):
     """A metric, rollup or window is defined wrongly: found at start, before anything is read."""
+
+    exit_code = MISTAKE
 
 
 class WindowError(DefinitionError):

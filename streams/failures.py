@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from schemas.errors import JinliuError
-
-FOLD_EXIT_CODE = 70
-"""Exit code (EX_SOFTWARE) of a worker that met an event it could not fold, or a log it could not follow."""
+from schemas.errors import CANNOT_GO_ON, JinliuError
 
 
 class WorkerError(JinliuError):
     """The worker cannot go on; nothing was skipped, and what it had committed stands."""
+
+    exit_code = CANNOT_GO_ON
+
+
+class BackgroundError(WorkerError):
+    """What the engine does beside folding (joining the group anew, closing a shard) raised."""
+
+    def __init__(self, cause: BaseException) -> None:
+        super().__init__(
+            f"the engine failed in the background: {type(cause).__name__}: {cause}. Start the worker again."
+        )
 
 
 class FoldError(WorkerError):

@@ -13,7 +13,6 @@ from faust.types import TP
 
 from schemas.memory import leave_start_up_alone
 from streams.app import create_app
-from streams.failures import FOLD_EXIT_CODE, FoldError
 from streams.librarylogs import forward_libraries
 from streams.runrecord import StoppedWaitingError, wait_for_run
 
@@ -41,8 +40,8 @@ def run(
     stop: set it to end the worker where signals do not arrive, such as in a thread.
 
     Raises:
-        JinliuError: the worker cannot go on: another run on the topics, a missing topic, records deleted unread.
-        SystemExit: with code 70, after an error line: an event could not be folded. Nothing was skipped.
+        JinliuError: the worker cannot go on: another run on the topics, a missing topic, records deleted unread, an
+            event that could not be folded. Nothing was skipped.
     """
     stop = stop or threading.Event()
     with _signals_set(stop):
@@ -60,8 +59,6 @@ def run(
             engine.telemetry.serve(options.web_host, options.web_port)
         with asyncio.Runner() as runner:
             runner.run(_serve(app, engine, stop, on_status))
-    if isinstance(engine.failure, FoldError):
-        raise SystemExit(FOLD_EXIT_CODE)
     if engine.failure is not None:
         raise engine.failure
     log.info("worker stopped")

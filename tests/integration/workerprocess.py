@@ -11,6 +11,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from schemas.errors import JinliuError
 from streams import worker
 from streams.options import Options
 from tests.integration.smallworld import topology
@@ -27,7 +28,11 @@ def main() -> None:
         provisional_ms=300,
         fetch_bytes=1 << 16,
     )
-    worker.run(options, on_status=lambda status: print(json.dumps(status), flush=True))
+    try:
+        worker.run(options, on_status=lambda status: print(json.dumps(status), flush=True))
+    except JinliuError as error:
+        print(error, file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -30,16 +30,26 @@ def until_ended(child: Child) -> None:
 def test_one_that_dies_is_named_with_its_last_words(children: Children) -> None:
     child = children.start("worker-1", "import sys; print('first'); print('broken'); sys.exit(3)")
     until_ended(child)
-    with pytest.raises(ChildDied, match=r"worker-1 ended with exit code 3: first \| broken .*worker-1\.log"):
+    with pytest.raises(ChildDied, match=r"worker-1 ended with exit code 3: first \| broken .*worker-1\.log") as died:
         children.check()
+    assert died.value.exit_code == 1
+
+
+@pytest.mark.parametrize("code", [2, 70])
+def test_a_mistake_and_a_worker_that_cannot_go_on_stay_what_they_are(code: int, children: Children) -> None:
+    until_ended(children.start("worker-1", f"import sys; sys.exit({code})"))
+    with pytest.raises(ChildDied) as died:
+        children.check()
+    assert died.value.exit_code == code
 
 
 def test_one_that_is_killed_is_named_with_the_signal(children: Children) -> None:
     child = children.start("sources", "import sys; sys.stdin.read(); import time; time.sleep(600)")
     child.process.kill()
     until_ended(child)
-    with pytest.raises(ChildDied, match="sources ended with signal SIGKILL"):
+    with pytest.raises(ChildDied, match="sources ended with signal SIGKILL") as died:
         children.check()
+    assert died.value.exit_code == 1
 
 
 def test_ending_well_or_as_told_is_no_death(children: Children) -> None:
@@ -53,13 +63,17 @@ def test_ending_well_or_as_told_is_no_death(children: Children) -> None:
     assert done.last_words() == "done"
 
 
-def test_one_that_does_not_end_in_time_is_killed(children: Children) -> None:
+def test_one_that_does_not_end_in_time_is_killed_and_that_is_said_and_no_death(
+    children: Children, caplog: pytest.LogCaptureFixture
+) -> None:
     deaf = children.start(
         "deaf", "import signal; signal.signal(15, signal.SIG_IGN); print('deaf', flush=True)\nwhile 1: signal.pause()"
     )
     wait_until(lambda: deaf.last_words() == "deaf", "the child to be deaf", 30)
     children.stop(limit_s=0.0)
     assert deaf.process.returncode == -signal.SIGKILL
+    assert "deaf did not end in 0 s and was killed" in caplog.text
+    children.check()
 
 
 def test_a_sigterm_of_another_is_a_death(children: Children) -> None:

@@ -15,6 +15,12 @@ import pytest
 import structlog
 
 import jinliu.cli as cli
+from jinliu import up as stack
+from jinliu.children import ChildDied
+from jinliu.jvm import BrokerError
+from schemas.errors import JinliuError
+from streams.errors import StateMismatch
+from streams.failures import RecordsDeletedError
 
 RUNNING = ("up", "setup", "produce", "process", "clock", "broker")
 LOOKING = ("watch", "topics", "verify", "report", "digest", "bench")
@@ -101,6 +107,27 @@ def test_a_mistake_is_one_line_and_exit_code_2(
     assert names in said.err
     assert said.err.count("\n") == 1
     assert "Traceback" not in said.err
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (RecordsDeletedError("payments", 1, 0, 10), 70),
+        (StateMismatch("state.payments/1 was written with another version"), 70),
+        (ChildDied("worker-1 ended with exit code 70", 70), 70),
+        (ChildDied("worker-1 ended with signal SIGKILL", -9), 1),
+        (BrokerError("Kafka does not answer any more"), 2),
+    ],
+)
+def test_an_error_is_one_line_and_its_exit_code(
+    error: JinliuError, code: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def failed(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(stack, "up", failed)
+    assert run(monkeypatch, "up", "--once", "--json") == code
+    assert capsys.readouterr() == ("", f"jinliu: {error}\n")
 
 
 def test_nothing_is_made_by_a_mistake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

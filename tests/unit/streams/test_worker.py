@@ -16,7 +16,8 @@ from schemas import catalog, registry, wire
 from schemas.errors import JinliuError
 from streams import runrecord, worker
 from streams.deadletters import dead_record
-from streams.failures import FOLD_EXIT_CODE, FoldError, MissingTopicError, RunMismatchError
+from streams.errors import DefinitionError, StateMismatch
+from streams.failures import FoldError, MissingTopicError, RecordsDeletedError, RunMismatchError, ShardStuckError
 from streams.fetch import Chunk
 from streams.librarylogs import Seldom, forward_libraries
 from streams.options import Options
@@ -140,11 +141,17 @@ def test_a_worker_stopped_while_waiting_ends_well(runs: list[Any]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "raised"),
-    [(FoldError("t", 0, 5, 9, ValueError("x")), SystemExit), (MissingTopicError("t"), MissingTopicError)],
+    "failure",
+    [
+        FoldError("t", 0, 5, 9, ValueError("x")),
+        MissingTopicError("t"),
+        RecordsDeletedError("t", 0, 5, 9),
+        ShardStuckError("t", 0, 5, 6, "silence"),
+        StateMismatch("another version"),
+    ],
 )
-def test_what_ends_a_worker_is_told(
-    monkeypatch: pytest.MonkeyPatch, runs: list[Any], failure: JinliuError, raised: type[BaseException]
+def test_what_ends_a_worker_is_told_and_is_no_mistake_of_the_command(
+    monkeypatch: pytest.MonkeyPatch, runs: list[Any], failure: JinliuError
 ) -> None:
     async def ended(*_: Any) -> None:
         pass
@@ -152,10 +159,14 @@ def test_what_ends_a_worker_is_told(
     runs.append([encoded("run", RUN)])
     monkeypatch.setattr(worker, "create_app", lambda *_: SimpleNamespace(engine=SimpleNamespace(failure=failure)))
     monkeypatch.setattr(worker, "_serve", ended)
-    with pytest.raises(raised) as told:
+    with pytest.raises(type(failure)) as told:
         worker.run(options())
-    if isinstance(told.value, SystemExit):
-        assert told.value.code == FOLD_EXIT_CODE
+    assert told.value is failure
+    assert failure.exit_code == 70
+
+
+def test_another_run_and_a_metric_defined_wrongly_are_mistakes() -> None:
+    assert (RunMismatchError("x").exit_code, DefinitionError("x").exit_code) == (2, 2)
 
 
 def test_summary_counts_and_is_json() -> None:
