@@ -10,6 +10,7 @@ from pathlib import Path
 import confluent_kafka as ck
 import pytest
 from confluent_kafka.admin import AdminClient
+from kafka import KafkaAdminClient
 
 from schemas import catalog, wire
 from streams import metrics
@@ -167,26 +168,56 @@ def test_two_workers_share_and_one_is_killed(log: Log, start: Start) -> None:
     finish(log, other)
 
 
-def test_frozen_worker_finds_itself_fenced(log: Log, start: Start) -> None:
+def test_frozen_worker_finds_itself_fenced(broker: str, log: Log, start: Start) -> None:
     frozen = start()
-    tell(log, 0, 8)
+    tell(log, 0, 6)
     frozen.until(lambda: frozen.status.get("events", 0) > 0, "first events folded")
     frozen.until(frozen.owns(OWNED), "it owns all")
-    tell(log, 8, 10)
-    frozen.send(signal.SIGSTOP)
+    day = stopped_in_mid_transaction(broker, log, frozen, first=6, stop=16)
+    assert not frozen.said("fenced")
     successor = start()
-    tell(log, 10, 18)
+    tell(log, day, 20)
     successor.until(successor.owns(OWNED), "the successor owns all")
     successor.until(lambda: successor.status.get("events", 0) > 0, "the successor folds")
     frozen.send(signal.SIGCONT)
-    frozen.until(
-        lambda: frozen.said("fenced") or frozen.said("shards taken over", 2), "thawed, and fenced or back in the group"
-    )
-    tell(log, 18, 25)
+    frozen.until(lambda: frozen.said("fenced"), "thawed, and fenced")
+    tell(log, 20, 25)
     successor.kill()
     tell(log, 25, DAYS)
     log.close()
     finish(log, frozen)
+
+
+STOPS = 200
+LOOKS = 20
+
+
+def stopped_in_mid_transaction(broker: str, log: Log, worker: Worker, first: int, stop: int) -> int:
+    """Stop the worker so that the broker knows a transaction of its as open; returns the next day to tell.
+
+    Days are told meanwhile, one every `STOPS / (stop - first)` attempts, so that there is always something to commit.
+    A worker that was stopped between two transactions goes on at once.
+    """
+    admin = KafkaAdminClient(bootstrap_servers=broker)
+    mine = f"{log.prefix}jinliu."
+
+    def is_open() -> bool:
+        listed = admin.list_transactions(state_filters=["Ongoing"]).values()
+        return any(each.transactional_id.startswith(mine) for found in listed for each in found)
+
+    try:
+        for attempt in range(STOPS):
+            day = first + attempt * (stop - first) // STOPS
+            if attempt == 0 or day > first + (attempt - 1) * (stop - first) // STOPS:
+                tell(log, day, day + 1)
+            worker.send(signal.SIGSTOP)
+            # What it had sent before is answered meanwhile: a transaction that was about to end has ended then.
+            if all(is_open() for _ in range(LOOKS)):
+                return day + 1
+            worker.send(signal.SIGCONT)
+    finally:
+        admin.close()
+    raise AssertionError(f"no transaction was open in any of {STOPS} moments")
 
 
 LEAVES_INT64 = """
@@ -246,5 +277,5 @@ def test_deleted_records_end_the_worker(broker: str, log: Log, start: Start) -> 
     admin = AdminClient({"bootstrap.servers": broker})
     admin.delete_records([gone])[gone].result(30)
     worker = start()
-    assert worker.wait() == 1
+    assert worker.wait() == 70
     assert worker.said(f"{log.prefix}payments/1 begins at offset 10, but the shard goes on at 0")
