@@ -9,7 +9,7 @@ import numpy as np
 
 import topologies
 from jinliu import archive, jars
-from jinliu.bench.errors import BenchError
+from jinliu.bed import BedError
 from producers.digest import RECORDS, boundary, digest
 from producers.economy import Economy
 from producers.generator import Generator
@@ -44,7 +44,7 @@ def warm(kernels: bool, kafka: bool, say: Callable[[str], None]) -> None:
             began = time.monotonic()
             try:
                 step()
-            except BenchError as error:
+            except BedError as error:
                 done = f"Kafka will be slower than it could be, its archive was not recorded: {error}"
             say(f"{done} ({time.monotonic() - began:.1f} s)")
 

@@ -14,7 +14,8 @@ from rich.console import Console
 from rich.table import Table
 
 from jinliu.bench import emitting, folding, latency, pipeline, stock
-from jinliu.bench.bed import BenchError, say
+from jinliu.bench.errors import BenchError
+from jinliu.bench.figures import say
 
 Entry = Callable[[int, int], dict[str, Any]]
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any, NamedTuple
 
-from jinliu.bench.bed import PEAK_EVENTS_S, Bed, bed, counted, one_to_one, told
+from jinliu.bed import PEAK_EVENTS_S, Bed, bed, one_to_one, told
+from jinliu.bench.figures import counted
 from jinliu.bench.gauge import Parts, rss_mb
 from jinliu.children import Child
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from jinliu.bench.bed import PEAK_EVENTS_S, Bed, Span, bed, counted, one_to_one, small, status
+from jinliu.bed import PEAK_EVENTS_S, Bed, Span, bed, one_to_one, status
 from jinliu.bench.errors import BenchError
+from jinliu.bench.figures import counted, small
 from jinliu.bench.gauge import Parts, cpu_s, rss_mb
 from jinliu.overview import Overview
 from jinliu.subscription import MetricReader

@@ -16,8 +16,9 @@ import confluent_kafka as ck
 import numpy as np
 import numpy.typing as npt
 
-from jinliu.bench.bed import PEAK_EVENTS_S, Bed, bed, counted, one_to_one
+from jinliu.bed import PEAK_EVENTS_S, Bed, bed, one_to_one
 from jinliu.bench.errors import BenchError
+from jinliu.bench.figures import counted
 from jinliu.bench.gauge import Parts, rss_mb, slope
 from producers.logs import BatchLog
 from schemas import catalog

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 from typing import Any
 
-from jinliu.bench.bed import PEAK_EVENTS_S, Span, bed, counted, one_to_one, status, told
+from jinliu.bed import PEAK_EVENTS_S, bed, one_to_one, status, told
 from jinliu.bench.emitting import TOPICS
+from jinliu.bench.figures import counted
 from jinliu.bench.folding import checked, until_folded
 from jinliu.bench.gauge import Parts, rss_mb
 from jinliu.children import Child
@@ -15,12 +15,7 @@ from jinliu.children import Child
 
 def pipeline(events: int, seconds: int) -> dict[str, Any]:
     """Wall from the first event in the log to the last one folded and committed; CPU by part over the same time."""
-    return everything(one_to_one(round(events / PEAK_EVENTS_S)))
-
-
-def everything(span: Span, record: Path | None = None) -> dict[str, Any]:
-    """The same over a span; `record` as for the bed."""
-    with bed(span, record) as made:
+    with bed(one_to_one(round(events / PEAK_EVENTS_S))) as made:
         worker = made.worker()
         clock = made.start("clock", "clock", "--speed", "max")
         sources = made.start("sources", "produce", "--json")

@@ -18,8 +18,9 @@ import fastavro
 from kafka import KafkaAdminClient
 from kafka.admin import NewTopic
 
-from jinliu.bench.bed import Bed, bed, counted, one_to_one
+from jinliu.bed import Bed, bed, one_to_one
 from jinliu.bench.errors import BenchError
+from jinliu.bench.figures import counted
 from schemas import catalog
 
 TOPIC = "stock-payments"

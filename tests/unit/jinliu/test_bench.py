@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jinliu import bench
-from jinliu.bench import bed, gauge, stock
+from jinliu import bed, bench
+from jinliu.bench import figures, gauge, stock
 from jinliu.bench.errors import BenchError
 from jinliu.bench.latency import NEVER, Seen, delays_ms
 
@@ -128,5 +128,5 @@ def test_slope() -> None:
 def test_spans_hold_about_the_events_asked_for() -> None:
     assert bed.one_to_one(28).end_ms - bed.one_to_one(28).start_ms == 28_000
     assert bed.one_to_one(100_000).end_ms - bed.one_to_one(100_000).start_ms == 3_600_000
-    days = (bed.small(1_300_000).end_ms - bed.small(1_300_000).start_ms) / bed.DAY_MS
+    days = (figures.small(1_300_000).end_ms - figures.small(1_300_000).start_ms) / figures.DAY_MS
     assert days == 100

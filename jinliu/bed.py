@@ -1,10 +1,9 @@
-"""The bed of one entry: a broker with 1 GB on a directory of its own, a run's topics, and child processes."""
+"""A bed to measure or rehearse a run on: a broker with 1 GB on a directory of its own, a run's topics, children."""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -17,13 +16,11 @@ from kafka import KafkaConsumer, TopicPartition
 
 import topologies
 from jinliu import topics
-from jinliu.bench.errors import BenchError
 from jinliu.broker import STOP_LIMIT_S, EmbeddedBroker
 from jinliu.children import Child, Children
 from jinliu.settings import Settings
 from producers.runrecord import open_run
-
-__all__ = ["SAMPLE_S", "Bed", "BenchError", "Span", "bed", "counted", "one_to_one", "say", "small"]
+from schemas.errors import JinliuError
 
 HEAP = "1g"
 SEED = 7
@@ -31,28 +28,12 @@ LIMIT_S = 600.0
 SAMPLE_S = 0.05
 RECORD_LIMIT_S = 180.0
 """A JVM that ends needs so long, at most, to write its archive."""
-DAY_MS = 86_400_000
 PEAK_EVENTS_S = 145_000
 """The national peak, which the world `one-to-one` tells."""
-EVENTS_A_DAY = 13_000
-"""Payments told a day by the world `china`, about."""
-SMALL_FROM_MS = 1_640_995_200_000  # 2022-01-01
 
 
-def say(text: str) -> None:
-    """A line of progress on standard error."""
-    print(f"bench: {text}", file=sys.stderr, flush=True)
-
-
-def counted(events: int, cpu: float, wall: float) -> dict[str, Any]:
-    """The figures every entry has."""
-    return {
-        "cpu_us_per_event": round(cpu / events * 1e6, 4),
-        "events_per_s": round(events / wall),
-        "events": events,
-        "wall_s": round(wall, 3),
-        "cpu_s": round(cpu, 3),
-    }
+class BedError(JinliuError):
+    """What was waited for on a bed did not come in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,20 +51,15 @@ def one_to_one(seconds: int) -> Span:
     return Span("one-to-one", span.start_ms, min(span.end_ms, span.start_ms + max(2, seconds) * 1000))
 
 
-def small(events: int) -> Span:
-    """About so many events of the world `china`, in ticks of a day: a unit of source, shard and tick is small."""
-    return Span("china", SMALL_FROM_MS, SMALL_FROM_MS + max(2, round(events / EVENTS_A_DAY)) * DAY_MS)
-
-
 class Bed:
-    """What an entry works with. settings: of the run; broker_pid: process id of the broker."""
+    """A run and who works on it. settings: of the run; broker_pid: process id of the broker."""
 
     def __init__(self, settings: Settings, broker: EmbeddedBroker, span: Span) -> None:
         assert broker.process is not None
         self.settings, self.span, self.address = settings, span, broker.address
         self.broker_pid = broker.process.pid
         self.children = Children(settings.data / "logs")
-        self._consumer = KafkaConsumer(bootstrap_servers=broker.address, group_id=None, client_id="jinliu-bench")
+        self._consumer = KafkaConsumer(bootstrap_servers=broker.address, group_id=None, client_id="jinliu-bed")
         self._partitions = {spec.name: spec.partitions for spec in topics.specs(settings.world)}
 
     def start(self, name: str, *arguments: str) -> Child:
@@ -104,12 +80,12 @@ class Bed:
         return tuple(name for name in self._partitions if name.startswith(start))
 
     def until(self, what: str, done: Callable[[], bool], limit_s: float = LIMIT_S) -> None:
-        """Ask `done` every 50 ms. Raises BenchError after `limit_s`, ChildDied if a child fails meanwhile."""
+        """Ask `done` every 50 ms. Raises BedError after `limit_s`, ChildDied if a child fails meanwhile."""
         end = time.monotonic() + limit_s
         while not done():
             self.children.check()
             if time.monotonic() > end:
-                raise BenchError(f"waited {limit_s:g} s in vain for {what} (logs: {self.settings.data / 'logs'})")
+                raise BedError(f"waited {limit_s:g} s in vain for {what} (logs: {self.settings.data / 'logs'})")
             time.sleep(SAMPLE_S)
 
     def worker(self, *arguments: str) -> Child:
@@ -133,13 +109,13 @@ class Bed:
 
 
 def told(sources: Child) -> int:
-    """Events that a process of sources says it told. Raises BenchError if it did not close its span."""
+    """Events that a process of sources says it told. Raises BedError if it did not close its span."""
     for line in reversed(sources.log.read_text().splitlines()):
         if line.startswith("{"):
             summary = json.loads(line)
             if summary["closed"]:
                 return sum(summary["events"].values())
-    raise BenchError(f"the sources did not tell the whole span: {sources.last_words()}")
+    raise BedError(f"the sources did not tell the whole span: {sources.last_words()}")
 
 
 def status(worker: Child) -> dict[str, Any]:
@@ -153,11 +129,11 @@ def status(worker: Child) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def bed(span: Span, record: Path | None = None) -> Iterator[Bed]:
-    """A bed with topics and an open run; everything on it is ended and removed behind the entry.
+    """A bed with topics and an open run; everything on it is ended and removed behind the block.
 
     record: where the broker's JVM shall write an archive of what it has loaded and compiled, as it ends.
     """
-    with tempfile.TemporaryDirectory(prefix="jinliu-bench-") as scratch:
+    with tempfile.TemporaryDirectory(prefix="jinliu-bed-") as scratch:
         data = Path(scratch)
         broker = EmbeddedBroker(data, heap=HEAP)
         made: Bed | None = None
