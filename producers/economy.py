@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from producers import recursion, releases, seasons
 from producers.latency import BANKCARD, NETWORK, Latency
-from producers.levers import Decision, decisions, number, route, switch
+from producers.levers import ACTING, Decision, decisions, tell_idle
 from producers.people import People
 from topologies.economy import CHANNELS, INSTRUMENTS, SCENES, SEGMENTS
 
@@ -50,7 +50,11 @@ class DayState:
 
 
 class Economy:
-    """Lazily advanced; `day(d)` is day d since the topology's era began, whatever span is told."""
+    """Lazily advanced; `day(d)` is day d since the topology's era began, whatever span is told.
+
+    `policies` are the live decisions, as records or (lever, value, effective_ms); the topology's own hold anyway. One
+    about a lever that nothing acts on is told in the log.
+    """
 
     def __init__(self, topology: Topology, seed: int, policies: Iterable[Any] = ()) -> None:
         self.topology = topology
@@ -63,6 +67,7 @@ class Economy:
         self.latency = Latency(topology, self.size)
         self.params = parameters(self)
         self._policies = list(policies)
+        tell_idle(policy.lever for policy in decisions(self._policies))
         self._days = 0
         self.inputs: recursion.Inputs
         self.out: recursion.Outputs
@@ -75,13 +80,6 @@ class Economy:
         if days > self._days:
             self._days = days
             self._advance()
-
-    def amend(self, policies: Iterable[Any]) -> None:
-        """Replace the live policy log (the topology's own decisions stay) and advance anew; days before a change keep
-        their state.
-        """
-        self._policies = list(policies)
-        self._advance()
 
     def _advance(self) -> None:
         self.inputs = inputs(self, self._days, decisions([*self.topology.policies, *self._policies]))
@@ -168,33 +166,27 @@ def inputs(economy: Economy, days: int, log: list[Decision]) -> recursion.Inputs
     epoch_day = economy.start_ms // DAY_MS
     dates = [first + timedelta(days=d) for d in range(days)]
     attempts = seasons.path(dict(f.fraud.phishing_attempts_a_year), days, first, logarithmic=False)
+    levers = {name: _lever(economy, days, log, name) for name in ACTING}
     return recursion.Inputs(
         demand=seasons.demand(f, days, first),
         release=_release_gains(economy, days, epoch_day),
         adoption=economy.people.adoption(np.arange(epoch_day, epoch_day + days)),
         hazard=np.array([float(a) * f.fraud.phishing_scale / 365.0 for a in attempts]),
         month=np.array([day.year * 12 + day.month for day in dates], dtype=np.int64),
-        network=_lever(economy, days, log, "route", 0, route, np.int64),
-        capacity=_lever(economy, days, log, "network-capacity", 60.0, number, np.float64) * 1e9,
-        device=_lever(economy, days, log, "device-step", 1, switch, np.int64),
-        federated=_lever(economy, days, log, "federated", 0, switch, np.int64),
+        network=levers["route"].astype(np.int64),
+        capacity=levers["network-capacity"] * 1e9,
+        device=levers["device-step"].astype(np.int64),
+        federated=levers["federated"].astype(np.int64),
     )
 
 
-def _lever(
-    economy: Economy,
-    days: int,
-    log: list[Decision],
-    lever: str,
-    default: float,
-    read: Callable[[Decision], float],
-    dtype: Any,
-) -> NDArray[Any]:
-    """Value of a lever by day: a decision holds from the first day that starts at or after it, until the next."""
-    values = np.full(days, default, dtype=dtype)
+def _lever(economy: Economy, days: int, log: list[Decision], lever: str) -> Floats:
+    """float64[days]: a lever's value; a decision holds from the first day that starts at or after it, until the
+    next."""
+    values = np.full(days, ACTING[lever].default, np.float64)
     for decision in sorted((x for x in log if x.lever == lever), key=lambda x: x.effective_ms):
         start = max(0, -(-(decision.effective_ms - economy.start_ms) // DAY_MS))
-        values[start:] = read(decision)
+        values[start:] = ACTING[lever].read(decision)
     return values
 
 

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 from schemas.errors import JinliuError
+
+if TYPE_CHECKING:
+    from topologies import Lever, Topology
+
+log = logging.getLogger(__name__)
 
 
 class LeverError(JinliuError):
@@ -60,3 +67,48 @@ def number(decision: Decision) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
         raise LeverError(f"lever {decision.lever}: {value!r} is not a positive number")
     return float(value)
+
+
+@dataclass(frozen=True, slots=True)
+class Acts:
+    """How the economy reads a lever: its value where no decision holds, and a decision's as a number."""
+
+    default: float
+    read: Callable[[Decision], float]
+
+
+ACTING: dict[str, Acts] = {
+    "route": Acts(0, route),
+    "network-capacity": Acts(60.0, number),
+    "device-step": Acts(1, switch),
+    "federated": Acts(0, switch),
+}
+"""The levers that the economy reads. Every other one of a topology is recorded and checked, and moves nothing."""
+
+
+def decided_in_vain(topology: Topology) -> tuple[str, ...]:
+    """Levers that nothing acts on, where the topology decides them otherwise than the packaged baseline does."""
+    idle = {name: lever for name, lever in topology.levers.items() if name not in ACTING}
+    if not idle:
+        return ()
+    import topologies
+
+    known = topologies.load("china").levers
+    return tuple(name for name, lever in idle.items() if name not in known or _path(lever) != _path(known[name]))
+
+
+def _path(lever: Lever) -> tuple[Any, ...]:
+    """What a lever is over time."""
+    return (lever.baseline, *((decision.effective, decision.value) for decision in lever.decisions))
+
+
+def tell_idle(names: Iterable[str]) -> None:
+    """Warn, once a process, of each of these levers that nothing acts on."""
+    for name in names:
+        if name not in ACTING:
+            _warn(name)
+
+
+@cache
+def _warn(lever: str) -> None:
+    log.warning("lever %s is recorded but nothing acts on it yet (on %s it does)", lever, ", ".join(ACTING))

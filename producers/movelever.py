@@ -4,12 +4,14 @@ import json
 from typing import Any
 
 from producers.errors import PolicyError
+from producers.levers import tell_idle
 from producers.logs import TopicReader
 from producers.options import POLICIES, Options
 from producers.policies import HORIZON, LIVE, Decision, PolicyLog
 from producers.producer import BatchProducer
 from producers.runrecord import FLUSH_S, write_decision
 from schemas import catalog
+from topologies import TopologyError
 
 DAY_MS = 86_400_000
 AHEAD_DAYS = (1, 2, 4, 8, 16, 32, 64)
@@ -20,13 +22,12 @@ def move_lever(options: Options, lever: str, value: Any, effective_ms: int | Non
     """Decide that `lever` takes `value` from a day's start; without effective_ms from the first day ahead of the
     horizon.
 
-    `value` is anything JSON can hold. The record is written and read back: the decision returned is in force for
-    every source. Raises PolicyError when the date has been reached, lies outside the span or is no day's start, or
-    the lever is unknown.
+    `value` is one the topology allows for the lever. The record is written and read back: the decision returned holds
+    for every source. Where nothing acts on the lever yet, a warning in the log says so: it is recorded, no more. Raises
+    PolicyError when the lever is unknown, the value not allowed, or the date has been reached, lies outside the span or
+    is no day's start.
     """
-    known = sorted({*options.topology.levers})
-    if lever == HORIZON or lever not in known:
-        raise PolicyError(f"no lever {lever!r} in topology {options.topology.name}; it has {', '.join(known)}")
+    _check(options, lever, value)
     if effective_ms is not None and effective_ms % DAY_MS:
         raise PolicyError(f"levers move at a day's start; {effective_ms} ms is none")
     ids = catalog.ids(options.registry)
@@ -49,10 +50,21 @@ def move_lever(options: Options, lever: str, value: Any, effective_ms: int | Non
                     write_decision(options, producer, decision, ids).get(timeout=FLUSH_S)
                     _read(reader, log)
                     if decision in log.decisions:
+                        tell_idle((lever,))
                         return decision
         finally:
             producer.close(timeout=FLUSH_S)
     raise _too_late(decision, log.horizon_ms or horizon)
+
+
+def _check(options: Options, lever: str, value: Any) -> None:
+    known = sorted({*options.topology.levers})
+    if lever == HORIZON or lever not in known:
+        raise PolicyError(f"no lever {lever!r} in topology {options.topology.name}; it has {', '.join(known)}")
+    try:
+        options.topology.check_lever(lever, value)
+    except TopologyError as error:
+        raise PolicyError(f"{lever} cannot take that value: {error}") from error
 
 
 def _read(reader: TopicReader, log: PolicyLog) -> None:

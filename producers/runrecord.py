@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from producers.errors import OtherRunError
+from producers.levers import decided_in_vain, tell_idle
 from producers.logs import Entry, TopicReader
 from producers.options import POLICIES, RUNS, Options
 from producers.policies import TOPOLOGY, Decision
@@ -167,12 +168,13 @@ def open_run(options: Options) -> Run:
     """Open the run of these options under their prefix, or join it where it is open already.
 
     Writes the run record and the topology's policies when they are not there yet. Safe when several processes do it
-    at once.
+    at once. Warns of levers that the topology decides anew though nothing acts on them yet.
 
     Raises OtherRunError when the prefix holds another run, OtherRegistryError when it holds one with other schema
     ids, TopicMissingError without topics.
     """
     mine = Run.of(options)
+    tell_idle(decided_in_vain(options.topology))
     ids = check_registry(options.broker, options.prefix, options.registry)
     with (
         TopicReader(options.broker, options.topic(RUNS), ids, "jinliu-run") as runs,

@@ -15,14 +15,10 @@ from topologies.economy import SCENES
 if TYPE_CHECKING:
     from topologies.economy import CalendarFigures, Economy
 
-EPOCH = date(1970, 1, 1)
-
 
 def path(knots: dict[date, float], days: int, first: date, logarithmic: bool) -> NDArray[np.float64]:
     """float64[days]: (log-)linear interpolation between dated figures, level outside them."""
-    points = sorted(
-        ((day - first).days, scalar.log(value) if logarithmic else value) for day, value in knots.items()
-    )
+    points = sorted(((day - first).days, scalar.log(value) if logarithmic else value) for day, value in knots.items())
     out = np.empty(days, np.float64)
     k = 0
     for d in range(days):

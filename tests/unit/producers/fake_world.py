@@ -50,10 +50,13 @@ class World:
         Policy("route", "NETWORK", START_MS + 40 * DAY_MS),
         Policy("federated", True, START_MS),
     )
-    levers: tuple[str, ...] = ("federated", "route")
+    levers: Mapping[str, Any] = field(default_factory=lambda: {"federated": None, "route": None})
 
     def roster(self, topic: str) -> tuple[str, ...]:
         return tuple(source.name for source in self.sources if topic in source.topics)
+
+    def check_lever(self, name: str, value: object) -> None:
+        """Every value is allowed here."""
 
 
 def options(broker: str = "127.0.0.1:1", *, world: World | None = None, ticks: int = 30, **given: Any) -> Options:

@@ -1,6 +1,7 @@
 """The recursion by day: properties of the choice model and what levers do on their date."""
 
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,10 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import topologies
-from producers import seasons
+from producers import levers, policies, seasons
 from producers.economy import DAY_MS, Economy
+from producers.generator import Generator
 from producers.levers import LeverError
+from producers.options import Options
 from producers.people import People
+from producers.run import economy_generators
 from topologies import Topology
 
 CHINA = topologies.load("china")
@@ -79,9 +83,11 @@ def test_a_live_lever_leaves_earlier_days_alone() -> None:
     moved = Economy(CHINA, 7, [("device-step", False, at(date(2022, 3, 1)))])
     assert moved.day(d - 1).volume.tobytes() == BASE.day(d - 1).volume.tobytes()
     assert moved.day(d + 60).share[:, 3].sum() > BASE.day(d + 60).share[:, 3].sum()
-    amended = Economy(CHINA, 7)
-    amended.amend([("device-step", False, at(date(2022, 3, 1)))])
-    assert amended.day(d + 60).volume.tobytes() == moved.day(d + 60).volume.tobytes()
+    run = Options("127.0.0.1:1", "", CHINA, 7, CHINA.span.start_ms, CHINA.span.end_ms)
+    told = policies.Decision("device-step", "false", at(date(2022, 3, 1)), policies.LIVE)
+    generator = economy_generators(run, [told])["banks"]  # what a source builds anew when a live lever comes
+    assert isinstance(generator, Generator)
+    assert generator.economy.day(d + 60).volume.tobytes() == moved.day(d + 60).volume.tobytes()
 
 
 def test_a_lever_moved_within_a_day_holds_from_the_next() -> None:
@@ -91,11 +97,42 @@ def test_a_lever_moved_within_a_day_holds_from_the_next() -> None:
     assert not moved.day(d + 1).device
 
 
-def test_unknown_levers_are_ignored_and_wrong_values_refused() -> None:
+def test_levers_that_nothing_acts_on_are_told_and_wrong_values_refused(caplog: pytest.LogCaptureFixture) -> None:
+    levers._warn.cache_clear()
     d = BASE.index(at(date(2022, 3, 1)))
-    assert Economy(CHINA, 7, [("joint-loan-cap", 0.3, 0)]).day(d).volume.tobytes() == BASE.day(d).volume.tobytes()
+    for _ in range(2):
+        moved = Economy(CHINA, 7, [("joint-loan-cap", 0.2, 0), ("device-step", True, 0)])
+    assert moved.day(d).volume.tobytes() == BASE.day(d).volume.tobytes()
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert told.startswith("lever joint-loan-cap is recorded but nothing acts on it yet")
     with pytest.raises(LeverError, match="route"):
         Economy(CHINA, 7, [("route", "SIDEWAYS", 0)])
+
+
+@pytest.mark.parametrize(
+    ("lever", "value"), [("route", "DIRECT"), ("network-capacity", 1), ("device-step", False), ("federated", True)]
+)
+def test_each_lever_that_is_said_to_act_moves_the_world(lever: str, value: Any) -> None:
+    CHINA.check_lever(lever, value)
+    first = at(date(2022, 3, 1))
+    days = slice(BASE.index(first), BASE.index(first) + 30)
+    out, base = Economy(CHINA, 7, [(lever, value, first)]).out, BASE.out
+    assert any((getattr(out, name)[days] != getattr(base, name)[days]).any() for name in ("volume", "recall"))
+
+
+def test_the_levers_said_to_act_are_the_topologys() -> None:
+    assert levers.ACTING.keys() < CHINA.levers.keys()
+
+
+def test_an_overlay_is_told_which_of_its_levers_nothing_acts_on(tmp_path: Path) -> None:
+    assert levers.decided_in_vain(CHINA) == ()
+    assert [name for name in topologies.worlds() if levers.decided_in_vain(topologies.load(name))] == []
+    overlay = tmp_path / "capped.yaml"
+    overlay.write_text(
+        "over: china\nname: capped\nlevers:\n  joint-loan-cap: {decisions: []}\n  data-sharing: {baseline: true}\n"
+        "  federated: {baseline: true}\n  e-cny: {about: Other words.}\n"
+    )
+    assert levers.decided_in_vain(topologies.load(overlay)) == ("data-sharing", "joint-loan-cap")
 
 
 def test_federated_learning_raises_recall_and_small_capacity_overflows() -> None:
