@@ -57,6 +57,7 @@ class Facts:
     def __init__(self, rows: Mapping[str, Sequence[Row]], start_ms: int, end_ms: int, topology: "Topology") -> None:
         self.start_ms, self.end_ms, self.topology = start_ms, end_ms, topology
         self._rows: dict[tuple[str, str], list[Row]] = {}
+        self._read = frozenset(rows)
         for metric, found in rows.items():
             for row in found:
                 if "window" in row and start_ms <= row["window_start"] and row["window_end"] <= end_ms:
@@ -67,11 +68,17 @@ class Facts:
         """The run's whole days."""
         return Period(day_of(self.start_ms + DAY_MS - 1), day_of(self.end_ms))
 
+    def _must_be_read(self, metric: str) -> None:
+        if metric not in self._read:
+            raise ValueError(f"metrics.{metric} was not read: `claims` of its METRIC names none of those asked")
+
     def over(self, metric: str, period: Period, coarsest: str = "month", **wanted: str) -> list[Row]:
         """FINAL rows of a metric that together cover a period, by time, in the finest windows up to `coarsest`.
 
-        wanted: field -> value. Raises UncoveredError where the span or the closed windows do not cover the period.
+        wanted: field -> value. Raises UncoveredError where the span or the closed windows do not cover the period,
+        ValueError where the metric does not say that it answers a claim asked.
         """
+        self._must_be_read(metric)
         if ms(period.first) < self.start_ms or ms(period.after) > self.end_ms:
             raise UncoveredError(f"needs a run over {period}; this one is over {self.span}")
         for window in FINENESS[: FINENESS.index(coarsest) + 1]:
@@ -96,8 +103,9 @@ class Facts:
     def whole_year(self, metric: str, number: int) -> list[Row]:
         """The FINAL rows of one window of a year, for what does not add up over months (distinct people).
 
-        Raises UncoveredError.
+        Raises UncoveredError, ValueError as `over`.
         """
+        self._must_be_read(metric)
         period = year(number)
         if ms(period.first) < self.start_ms or ms(period.after) > self.end_ms:
             raise UncoveredError(f"needs a run over {period}; this one is over {self.span}")

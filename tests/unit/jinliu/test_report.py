@@ -250,6 +250,9 @@ def test_only_metrics_that_answer_what_is_asked_are_read() -> None:
     for topic in ("metrics.payment-quality", "metrics.institutions", "metrics.accounting"):
         del log.topics[topic]
     assert report("", "", world(), ["pay.duopoly"], log=log).counts["not measured"] == 1
+    whole = facts(date(2022, 1, 1), date(2022, 4, 1))
+    with pytest.raises(ValueError, match="`claims` of its METRIC"):
+        Facts({}, whole.start_ms, whole.end_ms, world()).over("market-share", whole.months())
 
 
 @pytest.mark.parametrize(
