@@ -111,4 +111,4 @@ def tell_idle(names: Iterable[str]) -> None:
 
 @cache
 def _warn(lever: str) -> None:
-    log.warning("lever %s is recorded but nothing acts on it yet (on %s it does)", lever, ", ".join(ACTING))
+    log.warning("lever %s is recorded but nothing acts on it yet; those that act: %s", lever, ", ".join(ACTING))

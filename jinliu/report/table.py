@@ -67,7 +67,7 @@ def _behind(finding: Finding) -> Iterator[RenderableType]:
 
 
 def _unmeasured(report: Report) -> Iterator[RenderableType]:
-    """The claims that were not measured, by reason; the paper's contradictions among them are still told."""
+    """The claims that were not measured, by reason; with what was put in and the contradictions."""
     reasons: dict[str, list[Finding]] = {}
     for finding in report.findings:
         if finding.measured is None:
@@ -78,6 +78,9 @@ def _unmeasured(report: Report) -> Iterator[RenderableType]:
         ids = ", ".join(finding.claim.id for finding in findings)
         yield Padding(Text(f"{ids}: {reason}", style="dim"), (0, 0, 0, 2))
         for finding in findings:
+            if finding.set_by:
+                put_in = f"put in for {finding.claim.id}: {', '.join(finding.set_by)}"
+                yield Padding(Text(put_in, style="dim"), (0, 0, 0, 4))
             if finding.claim.note:
                 yield Padding(Text(f"note on {finding.claim.id}: {finding.claim.note}", style="italic"), (0, 0, 0, 4))
 

@@ -290,6 +290,7 @@ def test_the_document_and_the_table_say_what_was_put_in(seven_years: dict[str, d
     found = assess(facts(date(2022, 1, 1), date(2023, 1, 1)), paper.load())
     Console(file=out, width=200).print(render(found))
     assert "put in: economy.volume.scale" in out.getvalue()
+    assert "put in for clear.visibility: levers.route.decisions" in out.getvalue(), "not measured in one year"
 
 
 def test_a_run_of_another_topology_is_refused() -> None:
