@@ -127,6 +127,8 @@ class Metric:
             raise DefinitionError(f"metric {self.name!r}: two rollups have one name")
         if bool(self.rollups) != (self.derive is not None):
             raise DefinitionError(f"metric {self.name!r}: rollups and derive go together")
+        if self.rollups and not self.proof.strip():
+            raise DefinitionError(f"metric {self.name!r}: no proof; give it the SQL that recomputes its rows")
         fields = getattr(self.row, "__dataclass_fields__", {})
         for name in self.key:
             if name not in fields:

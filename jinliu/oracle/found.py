@@ -1,5 +1,6 @@
 """What stands on compacted topics: the newest record of each key, read committed."""
 
+import logging
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -8,6 +9,8 @@ from jinliu.oracle.decode import HEADER, bare
 from jinliu.oracle.errors import OracleError
 from jinliu.oracle.log import Log
 from schemas import catalog
+
+logger = logging.getLogger(__name__)
 
 
 def records(
@@ -23,39 +26,51 @@ def records(
                 yield key or b"", value
 
 
-def newest(log: Log, topic: str, ends: Mapping[int, int] | None = None) -> dict[bytes, bytes]:
-    """Key -> newest value over all partitions, below `ends` where given; deleted keys are left out."""
+def newest(
+    log: Log, topic: str, ends: Mapping[int, int] | None = None, number: int | None = None
+) -> dict[bytes, bytes]:
+    """Key -> newest value over all partitions, below `ends` where given; deleted keys are left out.
+
+    number: schema id of the topic's records; a value with another is a stranger's and passed over.
+    """
     if ends is None:
         ends = {partition: end for partition, (first, end) in log.extents(topic).items() if end > first}
+    head = None if number is None else b"\x00" + number.to_bytes(4, "big")
     out: dict[bytes, bytes] = {}
     for key, value in records(log, topic, ends):
         if value is None:
             out.pop(key, None)
-        else:
+        elif head is None or value[:HEADER] == head:
             out[key] = value
+        else:
+            _stranger(topic, key, "it has not the Confluent header of a row of this topic")
     return out
+
+
+def _stranger(topic: str, key: bytes, why: object) -> None:
+    logger.warning("topic %s: the record with key %r is no row and was passed over: %s", topic, key[:80], why)
 
 
 def keyed(
     values: Mapping[bytes, bytes], topic: str, schema: Mapping[str, Any]
 ) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    """(key, row) of values that all have one Avro schema. Raises OracleError naming an unreadable row."""
+    """(key, row) of values that all have one Avro schema; what does not read as that is passed over with a warning."""
     parsed = bare(schema)
     for key, value in values.items():
         try:
             yield key, plain.datum(parsed, value[HEADER:])
         except plain.MalformedError as error:
-            raise OracleError(f"topic {topic}: the row {key!r} does not match its schema: {error}") from error
+            _stranger(topic, key, error)
 
 
 def rows(
-    log: Log, topic: str, schema: Mapping[str, Any], ends: Mapping[int, int] | None = None
+    log: Log, topic: str, schema: Mapping[str, Any], number: int, ends: Mapping[int, int] | None = None
 ) -> Iterator[dict[str, Any]]:
-    """The newest rows of a topic whose records all have one Avro schema, below `ends` where given.
+    """The newest rows of a topic whose records have the Avro schema with this id, below `ends` where given.
 
-    Raises OracleError naming an unreadable row.
+    A stranger's record is passed over with a warning: a row that it stands in place of is then missing.
     """
-    return (row for _, row in keyed(newest(log, topic, ends), topic, schema))
+    return (row for _, row in keyed(newest(log, topic, ends, number), topic, schema))
 
 
 def run(log: Log, ids: Mapping[str, int] | None = None) -> dict[str, Any]:
@@ -67,5 +82,8 @@ def run(log: Log, ids: Mapping[str, int] | None = None) -> dict[str, Any]:
             try:
                 return plain.datum(parsed, value[HEADER:])
             except plain.MalformedError as error:
-                raise OracleError(f"topic runs: the record {key!r} does not match its schema: {error}") from error
-    raise OracleError("topic runs holds no run: nothing was produced on this broker under this prefix")
+                _stranger("runs", key, error)
+    raise OracleError(
+        "topic runs holds no run: nothing was produced on this broker under this prefix (`jinliu topics` lists); give "
+        "the --data, or the --broker and --prefix, of a run"
+    )

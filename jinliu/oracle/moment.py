@@ -53,9 +53,11 @@ Place = tuple[str, int]
 @dataclass(frozen=True, slots=True)
 class Moment:
     """ends: metric -> partition of its topic -> offset. accounts: rows of `metrics.accounting`. reached: (topic, shard)
-    -> first offset not read. unmerged: metric -> windows (name, start in UTC ms) that no merge has closed yet.
+    -> first offset not read. unmerged: metric -> windows (name, start in UTC ms) that no merge has closed yet. ids:
+    record name -> schema id.
     """
 
+    ids: Mapping[str, int]
     ends: Mapping[str, Ends]
     accounts: tuple[Mapping[str, Any], ...]
     reached: Mapping[tuple[str, int], int]
@@ -68,13 +70,14 @@ def look(log: Log, metrics: Mapping[str, Metric], ids: Mapping[str, int]) -> Mom
     merged = {name: _merged(log, name) for name in merging}
     topics = {name: f"metrics.{name}" for name in metrics}
     settled = log.settled(list(topics.values()))
-    accounts = _accounts(log)
+    accounts = _accounts(log, ids[ACCOUNTING])
     reached: dict[tuple[str, int], int] = {}
     for row in accounts:
         place = (row["topic"], row["shard"])
         reached[place] = max(row["upto"], reached.get(place, 0))
     ends = log.settled([f"partials.{name}" for name in merging])
     return Moment(
+        ids=ids,
         ends={name: settled[topic] for name, topic in topics.items()},
         accounts=accounts,
         reached=reached,
@@ -109,12 +112,12 @@ def _upto(topic: str, partition: int, text: bytes) -> int:
     return upto
 
 
-def _accounts(log: Log) -> tuple[dict[str, Any], ...]:
+def _accounts(log: Log, number: int) -> tuple[dict[str, Any], ...]:
     """The accounts as of the newest that is committed. Raises OracleError where there are none."""
     topic, metric = f"metrics.{ACCOUNTING}", bundled.load()[ACCOUNTING]
     schema = avro(metric.name, metric.row)
     first = log.settled([topic])[topic]
-    rows = dict(found.keyed(found.newest(log, topic, first), topic, schema))
+    rows = dict(found.keyed(found.newest(log, topic, first, number), topic, schema))
     if not rows:
         raise OracleError("metrics.accounting is empty: no worker has read anything yet, so there is nothing to prove")
     reached: dict[tuple[str, int], int] = {}
@@ -122,8 +125,10 @@ def _accounts(log: Log) -> tuple[dict[str, Any], ...]:
         place = (row["topic"], row["shard"])
         reached[place] = max(row["upto"], reached.get(place, 0))
     last = log.settled([topic])[topic]
+    head = b"\x00" + number.to_bytes(4, "big")
     for key, value in found.records(log, topic, last, first):
-        for _, row in found.keyed({} if value is None else {key: value}, topic, schema):
+        mine = value is not None and value[:HEADER] == head
+        for _, row in found.keyed({key: value} if value is not None and mine else {}, topic, schema):
             if row["upto"] <= reached.get((row["topic"], row["shard"]), 0):
                 rows[key] = row
     return tuple(rows.values())

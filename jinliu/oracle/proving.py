@@ -18,7 +18,7 @@ from jinliu.oracle.compare import Key, Verdict, compare
 from jinliu.oracle.contract import BANKS, MAX_SEQ_JUMP, TOPICS
 from jinliu.oracle.errors import OracleError
 from jinliu.oracle.log import KafkaLog, Log
-from jinliu.oracle.moment import ACCOUNTING, OPEN_STATUS, Ends, Moment, Place, look
+from jinliu.oracle.moment import ACCOUNTING, OPEN_STATUS, Moment, Place, look
 from jinliu.oracle.partition import Judged, Task, judge_all, workshop
 from jinliu.oracle.proof import Institution, Proof
 from schemas import catalog
@@ -181,7 +181,7 @@ def _prove(
             tell(Progress("proving", number, len(metrics)))
             if metric.rollups:
                 expected = _expected(proof, metric, topology, run, judged)
-                rows = _found(log, metric, moment.ends[metric.name], expected)
+                rows = _found(log, metric, moment, expected)
                 verdict.unmerged += _left_open(expected, rows, moment.unmerged[metric.name])
             elif metric.name == ACCOUNTING:
                 expected, rows = _accounting(metric, judged), _accounts(metric, moment)
@@ -251,10 +251,11 @@ def _accounts(metric: Metric, moment: Moment) -> dict[Key, dict[str, Any]]:
     }
 
 
-def _found(log: Log, metric: Metric, ends: Ends, expected: Mapping[Key, Any]) -> dict[Key, dict[str, Any]]:
-    """The rows on the metric's topic below `ends` that are closed, or that should be."""
+def _found(log: Log, metric: Metric, moment: Moment, expected: Mapping[Key, Any]) -> dict[Key, dict[str, Any]]:
+    """The rows on the metric's topic at the moment that are closed, or that should be."""
     out = {}
-    for row in found.rows(log, f"metrics.{metric.name}", avro(metric.name, metric.row), ends):
+    schema, number = avro(metric.name, metric.row), moment.ids[metric.name]
+    for row in found.rows(log, f"metrics.{metric.name}", schema, number, moment.ends[metric.name]):
         key = _key(metric, row)
         if row.get("status") != OPEN_STATUS or key in expected:
             out[key] = row

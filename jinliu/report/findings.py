@@ -116,13 +116,14 @@ def report(
     reader = log or KafkaLog(broker, prefix)
     try:
         bundled.load()  # before the ids: a metric of one's own has its schema's from then on
-        run = found.run(reader, catalog.ids(registry))
+        ids = catalog.ids(registry)
+        run = found.run(reader, ids)
         _same_world(run, topology)
         rows: dict[str, list[Row]] = {}
         for name, metric in bundled.load().items():
             if asked.keys().isdisjoint(metric.claims):
                 continue  # nothing asked is measured from it
-            rows[name] = list(found.rows(reader, f"metrics.{name}", avro(name, metric.row)))
+            rows[name] = list(found.rows(reader, f"metrics.{name}", avro(name, metric.row), ids[name]))
     finally:
         if log is None:
             reader.close()

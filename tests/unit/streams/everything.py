@@ -60,6 +60,7 @@ METRIC = Metric(
     rollups=(KEYED, PEOPLE),
     derive=derive,
     windows=("day", "4d", "year"),
+    proof="SELECT 'not proved here, held against `sums`'",
 )
 
 

@@ -178,6 +178,8 @@ def test_wrong_definitions_say_what_is_wrong() -> None:
         histogram("latency_ms", (10, 10))
     with pytest.raises(DefinitionError, match="go together"):
         Metric(name="m", row=Row, key=(), rollups=(everything.KEYED,))
+    with pytest.raises(DefinitionError, match="metric 'm': no proof"):
+        Metric(name="m", row=Row, key=("window",), rollups=(everything.KEYED,), derive=everything.derive)
     with pytest.raises(DefinitionError, match="no field of Row"):
         Metric(name="m", row=Row, key=("colour",))
     with pytest.raises(DefinitionError, match="no event topic 'weather'"):
