@@ -63,7 +63,6 @@ class Children:
     def __init__(self, logs: Path) -> None:
         self._logs = logs
         self._children: list[Child] = []
-        self._stopping = False  # from then on an end by SIGTERM is our own doing
 
     def start(self, name: str, *arguments: str) -> Child:
         """Start `python -m jinliu <arguments>`; its output goes to `<logs>/<name>.log`."""
