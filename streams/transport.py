@@ -19,7 +19,7 @@ from faust.types import TP, ConsumerMessage
 from streams.fetch import Chunk
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     import aiokafka
 
@@ -136,6 +136,14 @@ class Consumer(driver.Consumer):
         self._acked[tp].clear()
         self._acked_index[tp].clear()
         return self.engine.committed_offset(tp)
+
+    def _filter_tps_with_pending_acks(self, topics: Any = None) -> Iterator[TP]:
+        """All of the engine's: a shard taken over at the end of its log gets no chunk, whose ack would be the occasion
+        to commit what the former owner did not come to.
+        """
+        for tp in self.engine.positions():
+            self._acked.setdefault(tp, [])
+        yield from super()._filter_tps_with_pending_acks(topics)
 
     async def perform_seek(self) -> None:
         """Seek the engine's partitions to their shards' next offsets, all others to the committed ones."""

@@ -79,6 +79,13 @@ def test_the_group_offset_follows_the_transactions() -> None:
     assert consumer._acked_index[OURS] == set()
 
 
+def test_the_group_offset_of_a_shard_without_chunks_is_committed_too() -> None:
+    consumer = Bare()
+    consumer._acked = {THEIRS: [1]}
+    assert set(consumer._filter_tps_with_pending_acks()) == {OURS, THEIRS}
+    assert set(consumer._filter_tps_with_pending_acks({OURS})) == {OURS}
+
+
 def test_read_offsets_of_the_engine_are_not_kept() -> None:
     unread = _Unread(frozenset({"events"}))
     unread[OURS] = 100
@@ -131,6 +138,7 @@ def test_contract_with_faust() -> None:
         "_to_message",
         "_add_gap",
         "_new_offset",
+        "_filter_tps_with_pending_acks",
         "_new_consumer_thread",
         "perform_seek",
         "on_partitions_revoked",
