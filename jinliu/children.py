@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import resource
 import signal
 import subprocess
@@ -18,6 +19,7 @@ log = logging.getLogger("jinliu.children")
 
 STOP_LIMIT_S = 30.0
 LAST_LINES = 6
+WARNING = re.compile(r"\bWARNING\b|\[warning\s*\]")
 
 
 class ChildDied(JinliuError):
@@ -52,9 +54,10 @@ class Child:
         return bool(code) and not ours
 
     def last_words(self) -> str:
-        """The last lines of its output."""
+        """The last lines of its output; warnings are not what it ended of."""
         lines = [line for line in self.log.read_text(errors="replace").splitlines() if line.strip()]
-        return " | ".join(lines[-LAST_LINES:])
+        lines = [line for line in lines if not WARNING.search(line)]
+        return " | ".join(lines[-LAST_LINES:]) or "it said nothing"
 
 
 class Children:

@@ -163,6 +163,7 @@ def process_command(
 
     keep_freed()
     metrics.load()  # an error in a user's own comes before anything starts
+    settings.refuse_another_run()
     stop = _stop_on_signals()
 
     def told(status: dict[str, Any]) -> None:
@@ -313,7 +314,10 @@ def digest_command(
     source: Annotated[list[str] | None, typer.Option(help="Source; may be given again. All by default.")] = None,
     as_json: AS_JSON = False,
 ) -> None:
-    """SHA-256 of each (source, topic, shard) sequence: the same on any machine and for any number of processes."""
+    """SHA-256 of each (source, topic, shard) sequence: the same on any machine and for any number of processes.
+
+    Of what topology, seed and span make, told anew: it reads no log and needs no broker.
+    """
     from producers.digest import digest
 
     start, end = settings.span_ms
@@ -372,6 +376,7 @@ def _looking(settings: Settings, reads: bool = True) -> Iterator[str]:
     from streams import metrics
 
     metrics.load()  # before a broker is started for it
+    settings.refuse_another_run()
     registry = settings.registry
     with broker_of(settings.broker, settings.data) as address:
         with contextlib.suppress(TopicMissingError):  # the command says itself that there is nothing

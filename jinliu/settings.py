@@ -126,9 +126,34 @@ class Settings(BaseSettings):
             end, whole_day = _moment("--to", last)
             end += DAY_MS if whole_day else 0
         if end <= start:
-            raise UsageError(f"--to {last or self.world.span.last} lies before --from {first or self.world.span.first}")
+            raise UsageError(
+                f"--to {last or self.world.span.last} does not lie after --from {first or self.world.span.first}"
+            )
         self._inside_era(start, end)
+        for option, text, moment in (("--from", first, start), ("--to", last, end)):
+            if moment % self.world.scale.tick_ms:
+                raise UsageError(
+                    f"{option} {text} is not allowed: topology {self.world.name} goes in ticks of "
+                    f"{self.world.scale.tick}, so the span has to begin and end with one; give a date"
+                )
         return start, end
+
+    def refuse_another_run(self) -> None:
+        """Raises UsageError where an option says otherwise than the run of the data directory was started with."""
+        held = self.held
+        said: dict[str, tuple[Any, Any]] = {"--seed": (self.seed, held.get("seed"))}
+        for option, text, name in (("--from", self.from_, "from"), ("--to", self.to, "to")):
+            if text and name in held:
+                moment, whole_day = _moment(option, text)
+                moment += DAY_MS if whole_day and name == "to" else 0
+                same = moment == _moment(option, held[name])[0]
+                said[option] = (text, text if same else held[name])
+        for option, (mine, its) in said.items():
+            if mine is not None and its is not None and mine != its:
+                raise UsageError(
+                    f"{option} {mine} is not allowed: the run in {self.data} was started with {its}; leave it out, or "
+                    "choose another --data directory"
+                )
 
     def _inside_era(self, start: int, end: int) -> None:
         era = self.world.era

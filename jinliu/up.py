@@ -10,7 +10,8 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import kafka.errors
 
@@ -78,13 +79,15 @@ def up(settings: Settings, plan: Plan, view: View) -> Ended:
     began = time.monotonic()
     if plan.fresh:
         settings.forget()
+    settings.refuse_another_run()
     # Everything a user can have said wrong comes to light before anything is dropped or started.
     overview = Overview(settings.world, settings.span_ms)
     settings.source_options(settings.broker or "127.0.0.1:1")
+    ids = catalog.ids(settings.registry)
     stop = _Stop()
     with _told_to_stop(stop), _alone(settings, plan.fresh), _broker(settings) as address:
         view.say("broker", address)
-        run, ids = _open(settings, address), catalog.ids(settings.registry)
+        run = _open(settings, address)
         view.say("run", str(run))
         logs = settings.data / "logs"
         children, clock = Children(logs), _ClockThread(settings, address, plan.speed)
@@ -97,7 +100,9 @@ def up(settings: Settings, plan: Plan, view: View) -> Ended:
                 MetricReader(sorted(metrics.load()), address, settings.prefix, settings.registry) as reader,
                 Lag(address, settings.prefix, settings.world) as lag,
             ):
-                stack = _Watched(reader, lag, overview, view, children, clock, None if settings.broker else address)
+                log = settings.data / "broker" / "server.log"
+                mine = None if settings.broker else Embedded(address, log)
+                stack = _Watched(reader, lag, overview, view, children, clock, mine)
                 _watch(stack, stop, plan.once)
                 _drain(stack)
             missing = unfinished(settings.source_options(address), ids, run)
@@ -111,6 +116,13 @@ def up(settings: Settings, plan: Plan, view: View) -> Ended:
     return _ended(overview, missing, stop.signal, began)
 
 
+class Embedded(NamedTuple):
+    """The embedded broker's address and its own log."""
+
+    address: str
+    log: Path
+
+
 @dataclass(frozen=True, slots=True)
 class _Watched:
     reader: MetricReader
@@ -119,7 +131,7 @@ class _Watched:
     view: View
     children: Children
     clock: _ClockThread
-    embedded: str | None
+    embedded: Embedded | None
 
     def check(self) -> None:
         """Raise for a part that ended and should not have."""
@@ -139,11 +151,9 @@ class _Watched:
 
     def check_broker(self) -> None:
         """Raise BrokerError when the embedded broker is gone."""
-        if self.embedded is not None and not embedded.answers(self.embedded, BROKER_SILENT_S):
-            raise BrokerError(
-                f"the embedded Kafka at {self.embedded} does not answer any more (its log: <data>/broker/server.log); "
-                f"{GOES_ON}"
-            )
+        if self.embedded is not None and not embedded.answers(self.embedded.address, BROKER_SILENT_S):
+            address, log = self.embedded
+            raise BrokerError(f"the embedded Kafka at {address} does not answer any more (its log: {log}); {GOES_ON}")
 
 
 def _watch(stack: _Watched, stop: threading.Event, once: bool) -> None:

@@ -34,7 +34,24 @@ def test_nothing_said_is_the_baseline() -> None:
 
 def test_the_last_day_is_inside_and_a_time_is_the_end() -> None:
     assert settings(from_="2022-01-01", to="2022-01-31").span_ms == (ms(2022, 1, 1), ms(2022, 2, 1))
-    assert settings(from_="2022-01-01", to="2022-01-02T12:00:00").span_ms == (ms(2022, 1, 1), ms(2022, 1, 2, 12))
+    hours = settings(topology="one-to-one", from_="2022-06-15T12:00:00", to="2022-06-15T12:30:00").span_ms
+    assert hours == (ms(2022, 6, 15, 12), ms(2022, 6, 15, 12) + 30 * 60_000)
+
+
+def test_options_of_another_run_are_refused(tmp_path: Path) -> None:
+    settings(data=tmp_path, seed=7, from_="2022-01-01", to="2022-01-31").remember()
+    for same in ({}, {"seed": 7}, {"to": "2022-01-31"}, {"to": "2022-02-01T00:00:00"}, {"from_": "20220101"}):
+        settings(data=tmp_path, **same).refuse_another_run()
+    for other, names in (
+        ({"seed": 8}, "--seed 8 is not allowed: the run in .* was started with 7"),
+        ({"from_": "2022-01-02"}, "--from 2022-01-02 is not allowed"),
+        ({"to": "2022-02-01"}, "--to 2022-02-01 is not allowed"),
+    ):
+        with pytest.raises(UsageError, match=names):
+            settings(data=tmp_path, **other).refuse_another_run()
+    fresh = settings(data=tmp_path, seed=8)
+    fresh.forget()
+    fresh.refuse_another_run()
 
 
 def test_a_date_may_be_written_without_hyphens() -> None:
@@ -139,7 +156,10 @@ def test_values_that_cannot_be(said: dict[str, object], names: str) -> None:
         ({"from_": "yesterday"}, "--from yesterday"),
         ({"to": "2022-13-01"}, "--to 2022-13-01"),
         ({"from_": "2022-01-01T00:00:00+08:00"}, "no zone"),
-        ({"from_": "2022-02-01", "to": "2022-01-01"}, "before --from"),
+        ({"from_": "2022-02-01", "to": "2022-01-01"}, "does not lie after --from"),
+        ({"from_": "2022-02-01", "to": "2022-02-01T00:00:00"}, "does not lie after --from"),
+        ({"from_": "2022-02-01T10:00:00"}, "--from 2022-02-01T10:00:00 is not allowed: .* ticks of day"),
+        ({"to": "2022-02-01T10:00:00"}, "--to 2022-02-01T10:00:00 is not allowed: .* ticks of day"),
         ({"from_": "1999-01-01", "to": "1999-02-01"}, "2018-01-01 to 2024-12-31"),
         ({"to": "2030-01-01"}, "2018-01-01 to 2024-12-31"),
     ],

@@ -78,16 +78,19 @@ class NoAnswer:
         raise kafka.errors.KafkaTimeoutError(f"no answer in {limit_s} s")
 
 
+MINE = stack.Embedded("127.0.0.1:9", Path("d/server.log"))
+
+
 def test_a_broker_that_is_busy_is_waited_for_and_one_that_is_gone_is_told(
     overview: Overview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    watched = stack._Watched(None, NoAnswer(), overview, None, None, None, "127.0.0.1:9")  # type: ignore[arg-type]
+    watched = stack._Watched(None, NoAnswer(), overview, None, None, None, MINE)  # type: ignore[arg-type]
     monkeypatch.setattr(stack.embedded, "answers", lambda *_: True)
     assert watched.behind() == 1
     overview.lag = 40
     assert watched.behind() == 40
     monkeypatch.setattr(stack.embedded, "answers", lambda *_: False)
-    with pytest.raises(BrokerError, match="does not answer any more"):
+    with pytest.raises(BrokerError, match=r"127.0.0.1:9 does not answer any more \(its log: d/server.log\)"):
         watched.behind()
 
 
