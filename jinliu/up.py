@@ -79,7 +79,6 @@ def up(settings: Settings, plan: Plan, view: View) -> Ended:
     began = time.monotonic()
     if plan.fresh:
         settings.forget()
-    settings.refuse_another_run()
     # Everything a user can have said wrong comes to light before anything is dropped or started.
     overview = Overview(settings.world, settings.span_ms)
     settings.source_options(settings.broker or "127.0.0.1:1")
