@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import warnings
 from collections.abc import Iterator
@@ -34,6 +35,15 @@ ENVIRONMENT = {
 
 def engine_missing() -> str:
     """Why containers cannot be used here, or ""."""
+    with warnings.catch_warnings():
+        # The client leaves its socket open where nobody answers: it is collected here, not within some test.
+        warnings.simplefilter("ignore", ResourceWarning)
+        why = _asked()
+        gc.collect()
+    return why
+
+
+def _asked() -> str:
     import docker
     import docker.errors
 
