@@ -123,6 +123,7 @@ def produce_command(
         ready()
 
     keep_freed()
+    settings.source_options("127.0.0.1:1", tuple(source or ()))  # a mistake comes to light before a broker is asked for
     stop = _stop_on_signals()
     with _broker(settings) as address:
         options = settings.source_options(address, tuple(source or ()))
