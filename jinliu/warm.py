@@ -10,6 +10,8 @@ import numpy as np
 import topologies
 from jinliu import archive, jars
 from jinliu.bed import BedError
+from jinliu.children import ChildDied
+from jinliu.jvm import BrokerError
 from producers.digest import RECORDS, boundary, digest
 from producers.economy import Economy
 from producers.generator import Generator
@@ -44,7 +46,7 @@ def warm(kernels: bool, kafka: bool, say: Callable[[str], None]) -> None:
             began = time.monotonic()
             try:
                 step()
-            except BedError as error:
+            except (BedError, BrokerError, ChildDied) as error:
                 done = f"Kafka will be slower than it could be, its archive was not recorded: {error}"
             say(f"{done} ({time.monotonic() - began:.1f} s)")
 
