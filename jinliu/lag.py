@@ -31,7 +31,11 @@ class Lag:
         ]
 
     def records(self, limit_s: float | None = None) -> int:
-        """The lag now; what has no committed offset counts from the beginning.
+        """The lag now, as `behind` has it by partition."""
+        return sum(self.behind(limit_s).values())
+
+    def behind(self, limit_s: float | None = None) -> dict[str, int]:
+        """Records behind by "topic/partition", only those that are; without a committed offset from the beginning.
 
         Raises KafkaTimeoutError without an answer within `limit_s` (by default kafka-python's 30 s).
         """
@@ -45,7 +49,8 @@ class Lag:
         ends: dict[Any, int] = self._consumer.end_offsets(
             self._places, timeout_ms=None if limit_s is None else round(limit_s * 1000)
         )
-        return sum(max(0, end - (committed[place].offset if place in committed else 0)) for place, end in ends.items())
+        lags = {place: end - (committed[place].offset if place in committed else 0) for place, end in ends.items()}
+        return {f"{place.topic}/{place.partition}": lag for place, lag in lags.items() if lag > 0}
 
     def close(self) -> None:
         """Close the connections."""

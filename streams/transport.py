@@ -87,7 +87,7 @@ class ConsumerThread(driver.AIOKafkaConsumerThread):
         except KafkaError as error:  # Faust would crash the app; the state does not depend on these offsets
             self.log.warning("group offsets not committed: %r", error)
             return False
-        return True
+        return len(ours) == len(offsets)
 
     async def rejoin(self) -> None:
         """Ask the group for a new assignment."""
@@ -144,6 +144,14 @@ class Consumer(driver.Consumer):
         for tp in self.engine.positions():
             self._acked.setdefault(tp, [])
         yield from super()._filter_tps_with_pending_acks(topics)
+
+    async def _commit_offsets(self, offsets: Mapping[TP, int], start_new_transaction: bool = True) -> bool:
+        """Faust counts offsets as committed that were refused; at the end of a log nothing would commit them again."""
+        committed: bool = await super()._commit_offsets(offsets, start_new_transaction)
+        if not committed:
+            for tp in offsets:
+                self._committed_offset.pop(tp, None)
+        return committed
 
     async def perform_seek(self) -> None:
         """Seek the engine's partitions to their shards' next offsets, all others to the committed ones."""

@@ -37,6 +37,8 @@ DAYS_A_SECOND = 8
 
 SESSION_S = 60.0
 FINISH_S = 180.0
+TAIL_LINES = 25
+"""Of each worker's log, told with a schedule that did not end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +172,15 @@ def _finish(stack: Stack, schedule: Schedule) -> None:
         wait_until(done, f"the run to end ({schedule})", FINISH_S)
     except AssertionError as error:
         names = [name for name in stack.children if stack.running(name)]
-        raise AssertionError(f"{error}; still running: {', '.join(names)}; {_told(stack):.0%} told") from error
+        with Lag(stack.address, "", world) as lag:
+            behind = lag.behind()
+        tails = "".join(f"\n{name}:\n{_tail(stack, name)}" for name in ("worker-1", "worker-2"))
+        told = f"still running: {', '.join(names)}; {_told(stack):.0%} told; behind: {behind}{tails}"
+        raise AssertionError(f"{error}; {told}") from error
+
+
+def _tail(stack: Stack, name: str) -> str:
+    return "\n".join(stack.log(name).read_text(errors="replace").splitlines()[-TAIL_LINES:])
 
 
 def main() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import defaultdict
 from importlib.metadata import version
 from typing import Any
 
@@ -57,6 +58,7 @@ class Bare(Consumer):
         self.app = type("App", (), {"consumer_generation_id": 5})()
         self._acked = {OURS: [3, 4]}
         self._acked_index = {OURS: {3, 4}}
+        self._committed_offset = defaultdict(lambda: None)
         self.sought: list[Any] = []
 
     async def seek_wait(self, partitions: Any) -> None:
@@ -84,6 +86,19 @@ def test_the_group_offset_of_a_shard_without_chunks_is_committed_too() -> None:
     consumer._acked = {THEIRS: [1]}
     assert set(consumer._filter_tps_with_pending_acks()) == {OURS, THEIRS}
     assert set(consumer._filter_tps_with_pending_acks({OURS})) == {OURS}
+
+
+@pytest.mark.parametrize("accepted", [True, False])
+def test_group_offsets_that_were_refused_are_committed_again(monkeypatch: pytest.MonkeyPatch, accepted: bool) -> None:
+    async def stock(self: Any, offsets: dict[TP, int], start_new_transaction: bool = True) -> bool:
+        self._committed_offset.update(offsets)  # as Faust's own does, whatever came of it
+        return accepted
+
+    monkeypatch.setattr(driver.Consumer, "_commit_offsets", stock)
+    consumer = Bare()
+    with pytest.raises(StopIteration):
+        consumer._commit_offsets({OURS: 41}).send(None)
+    assert consumer._should_commit(OURS, 41) is not accepted
 
 
 def test_read_offsets_of_the_engine_are_not_kept() -> None:
@@ -138,6 +153,8 @@ def test_contract_with_faust() -> None:
         "_to_message",
         "_add_gap",
         "_new_offset",
+        "_commit_offsets",
+        "_should_commit",
         "_filter_tps_with_pending_acks",
         "_new_consumer_thread",
         "perform_seek",
