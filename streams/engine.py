@@ -19,7 +19,7 @@ from streams.failures import BackgroundError, FoldError, RecordsDeletedError, Sh
 from streams.transaction import DroppedError, FencedError, Partition, Reader, ShardProducer, TransactionLostError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from streams.fetch import Chunk
     from streams.options import Options
@@ -81,6 +81,7 @@ class Engine:
         self.failure: JinliuError | None = None
         self.failed = asyncio.Event()
         self.ready = asyncio.Event()
+        self._assigned: frozenset[TP] = frozenset()
         self._tasks = tasks
         self._producers: dict[TP, ShardProducer] = {}
         self._failures: dict[TP, tuple[int, int]] = {}  # at upto, how many
@@ -110,11 +111,26 @@ class Engine:
 
     # -- ownership -------------------------------------------------------------------------------------------------
 
+    def assign(self, assigned: Iterable[TP]) -> None:
+        """The group gave these partitions to this worker; shards of others are dropped."""
+        self._assigned = frozenset(tp for tp in assigned if tp.topic in self.topics)
+        for tp in self.shards.keys() - self._assigned:
+            self.drop(tp)
+
+    def revoke(self, revoked: Iterable[TP]) -> None:
+        """The group takes these partitions back. Until it assigns again nothing of them is taken over: while a worker
+        waits for the other members its consumer still shows what it had, and so does Faust, late, after a takeover.
+        """
+        gone = frozenset(revoked)
+        self._assigned -= gone
+        for tp in gone:
+            self.drop(tp)
+
     async def take_over(self) -> None:
         """Take over every assigned partition that is not owned yet. Faust awaits it before it seeks."""
         if self._consumer is None or self._stopping or self.failure is not None:
             return
-        wanted = sorted(tp for tp in self._consumer.assignment() if tp.topic in self.topics and tp not in self.shards)
+        wanted = sorted(self._assigned - self.shards.keys())
         started = time.monotonic()
         await asyncio.gather(*(self._take(TP(*tp)) for tp in wanted))
         if wanted:
@@ -122,6 +138,8 @@ class Engine:
         self.ready.set()
 
     async def _take(self, tp: TP) -> None:
+        if tp not in self._assigned or tp in self.shards:
+            return  # revoked since the takeover began
         producer = self._producers.get(tp)
         if producer is None:
             producer = self._producers[tp] = ShardProducer(
@@ -134,8 +152,8 @@ class Engine:
             await producer.run(self._open, shard)
         except TransactionLostError as error:
             self._lose(shard, error)
-        except JinliuError as error:
-            self._fail(shard, error)
+        except Exception as error:  # whatever it is, it ends the worker: nobody else would take the shard over
+            self._fail(shard, error if isinstance(error, JinliuError) else BackgroundError(error))
         else:
             if not shard.dropped:
                 shard.upto = shard.task.next_offset
@@ -188,9 +206,9 @@ class Engine:
             log.warning("shard lost", shard=str(shard), upto=shard.upto, error=str(error))
         if shard.dropped or self.shards.get(shard.tp) is not shard:
             return
-        at, times = self._failures.get(shard.tp, (shard.upto, 0))
-        times = times + 1 if at == shard.upto else 1
-        self._failures[shard.tp] = (shard.upto, times)
+        at, times = self._failures.get(shard.tp, (0, 0))
+        times = 1 if shard.upto > at else times + 1  # a takeover that failed has upto 0: no headway
+        self._failures[shard.tp] = (max(at, shard.upto), times)
         if times >= STUCK_AFTER:
             self._fail(shard, ShardStuckError(shard.tp.topic, shard.tp.partition, shard.upto, times, error))
             return
@@ -234,11 +252,11 @@ class Engine:
             return
         try:
             events = shard.task.fold(chunk)
-        except Exception as error:
+            assert shard.task.next_offset == chunk.last + 1, f"{shard}: fold stopped short of {chunk.last}"
+        except Exception as error:  # out of the agent it would make Faust's supervisor go on behind the chunk
             self._fail(shard, FoldError(chunk.topic, chunk.partition, chunk.first, chunk.last, error))
             log.debug("fold failed", exc_info=error)
             return
-        assert shard.task.next_offset == chunk.last + 1, f"{shard}: fold stopped short of {chunk.last}"
         shard.uncommitted_bytes += chunk.nbytes
         self.telemetry.folded(chunk, events)
 
@@ -286,7 +304,7 @@ class Engine:
         if batch is None:
             shard.room.set()
             return
-        shard.committing = asyncio.ensure_future(self._commit(shard, batch))
+        shard.committing = self._spawn(self._commit(shard, batch))
 
     async def _commit(self, shard: Shard, batch: Batch) -> None:
         started = time.monotonic()

@@ -12,7 +12,7 @@ class WorkerError(JinliuError):
 
 
 class BackgroundError(WorkerError):
-    """What the engine does beside folding (joining the group anew, closing a shard) raised."""
+    """What the engine does beside folding (taking a shard over, a commit's end, joining the group anew) raised."""
 
     def __init__(self, cause: BaseException) -> None:
         super().__init__(

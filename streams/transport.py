@@ -1,9 +1,10 @@
 """Faust's consumer with the engine's hooks: who owns a shard, where it goes on, and what counts as committed.
 
-Order of a rebalance: `on_partitions_revoked` drops the shards, then Faust's own work; Faust awaits the signal
-`on_rebalance_complete`, in which the engine takes its shards over; `perform_seek` then moves the consumer to each
-shard's next offset. Acks mean nothing here: Faust acks stale events it skipped and restarts a failed agent behind
-the chunk that broke it, so the group's offset follows the committed transactions and is for lag tools only.
+Order of a rebalance: `on_partitions_revoked` drops the shards, then Faust's own work; `on_partitions_assigned` says
+what is ours; Faust awaits the signal `on_rebalance_complete`, in which the engine takes its shards over;
+`perform_seek` then moves the consumer to each shard's next offset. Acks mean nothing here: Faust acks stale events it
+skipped and restarts a failed agent behind the chunk that broke it, so the group's offset follows the committed
+transactions and is for lag tools only.
 """
 
 from __future__ import annotations
@@ -43,7 +44,9 @@ class Owner(Protocol):
 
     def positions(self) -> dict[TP, int]: ...
 
-    def drop(self, tp: TP) -> None: ...
+    def assign(self, assigned: set[TP]) -> None: ...
+
+    def revoke(self, revoked: set[TP]) -> None: ...
 
     async def commit_loop(self) -> None: ...
 
@@ -162,9 +165,13 @@ class Consumer(driver.Consumer):
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Drop the shards first: what they had in flight is fenced or committed by whoever comes next."""
-        for tp in revoked:
-            self.engine.drop(tp)
+        self.engine.revoke(revoked)
         await super().on_partitions_revoked(revoked)
+
+    async def on_partitions_assigned(self, assigned: set[TP], generation_id: int = 0) -> None:
+        """Tell the engine what is its, then Faust, which makes it take that over."""
+        self.engine.assign(assigned)
+        await super().on_partitions_assigned(assigned, generation_id)
 
     async def rejoin(self) -> None:
         """Ask the group for a new assignment, in the consumer's thread."""

@@ -67,8 +67,8 @@ def run(
 async def _serve(app: App, engine: Engine, stop: threading.Event, on_status: Callable[[Status], None] | None) -> None:
     starting = asyncio.ensure_future(app.start())
     waiting = asyncio.ensure_future(_until_told(app, engine, stop, on_status))
-    await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_EXCEPTION)
-    waiting.cancel()
+    starting.add_done_callback(lambda start: waiting.cancel() if start.cancelled() or start.exception() else None)
+    await asyncio.wait((waiting,))
     try:
         async with asyncio.timeout(STOP_TIMEOUT_S):
             await app.stop()
@@ -85,7 +85,7 @@ async def _serve(app: App, engine: Engine, stop: threading.Event, on_status: Cal
 async def _until_told(
     app: App, engine: Engine, stop: threading.Event, on_status: Callable[[Status], None] | None
 ) -> None:
-    """Returns by raising, so that the wait above ends whichever comes first."""
+    """Returns when the worker is to end: told to, failed, or crashed (which raises)."""
     told_s = 0.0
     started = False
     while not stop.is_set() and not engine.failed.is_set() and not app.crashed:
@@ -102,7 +102,6 @@ async def _until_told(
                 on_status(status)
     if app.crashed and engine.failure is None and not stop.is_set():
         raise app.crash_reason or RuntimeError("Faust crashed")
-    raise asyncio.CancelledError
 
 
 def _status(app: App, engine: Engine) -> Status:

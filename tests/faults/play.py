@@ -62,18 +62,18 @@ def play(schedule: Schedule, home: Path) -> Played:
     options = ["--seed", str(schedule.seed), "--from", FIRST, "--to", LAST, "--topology", "china"]
     stack = Stack(home, embedded.free_port(), options, clock=["--speed", speed])
     try:
-        for name in ("broker", "clock", "sources", "worker-1", "worker-2"):
+        for name in ("broker", "clock", "sources", *_workers(schedule)):
             stack.start(name)
         for strike in schedule.strikes:
             _reach(stack, strike.at, schedule)
-            _strike(stack, strike)
+            _strike(stack, strike, schedule)
         _finish(stack, schedule)
         proof = verify(stack.address, "", topologies.load("china"))
         assert proof.unread == 0, f"{proof.unread} offsets were never read ({schedule})"
         assert proof.unmerged == 0, f"{proof.unmerged} windows were never merged ({schedule})"
         assert_whole(stack.address, topologies.load("china"), schedule.seed, START_MS, END_MS, schedule)
         verdict = proof.as_dict()
-        fenced = sum(stack.log(name).read_text().count("fenced") for name in ("worker-1", "worker-2"))
+        fenced = sum(stack.log(name).read_text().count("fenced") for name in _workers(schedule))
         return Played(schedule, verdict["compared"], verdict["differences"], fenced, time.monotonic() - began)
     finally:
         stack.stop()
@@ -100,7 +100,11 @@ def _reach(stack: Stack, share: float, schedule: Schedule) -> None:
     wait_until(lambda: _told(stack) >= share, f"{share:.0%} of the span to be told ({schedule})")
 
 
-def _strike(stack: Stack, strike: Strike) -> None:
+def _workers(schedule: Schedule) -> list[str]:
+    return [f"worker-{number}" for number in range(1, schedule.workers + 1)]
+
+
+def _strike(stack: Stack, strike: Strike, schedule: Schedule) -> None:
     away = _Away(strike.pause_s)
     if strike.fault is Fault.KILL_WORKER:
         stack.signal("worker-1", signal.SIGKILL)
@@ -114,23 +118,24 @@ def _strike(stack: Stack, strike: Strike) -> None:
         stack.signal("broker", signal.SIGKILL)
         away.wait()
         stack.start("broker")
-        for name in ("clock", "sources", "worker-1", "worker-2"):
+        for name in ("clock", "sources", *_workers(schedule)):
             if not stack.running(name):
                 stack.start(name)
     else:
-        _zombie(stack, away)
+        _zombie(stack, away, _workers(schedule))
 
 
-def _zombie(stack: Stack, away: _Away) -> None:
-    """Stop a worker past its session; its successor takes over; it wakes up, and the successor is killed."""
+def _zombie(stack: Stack, away: _Away, workers: list[str]) -> None:
+    """Stop a worker past its session; others take over; it wakes up, and one of its successors is killed."""
     wait_until(lambda: "shards taken over" in stack.log("worker-1").read_text(), "worker-1 to own shards")
-    taken = stack.log("worker-2").read_text().count("shards taken over")
+    others = workers[1:]
+
+    def taken() -> int:
+        return sum(stack.log(name).read_text().count("shards taken over") for name in others)
+
+    before = taken()
     stack.signal("worker-1", signal.SIGSTOP)
-    wait_until(
-        lambda: stack.log("worker-2").read_text().count("shards taken over") > taken,
-        "worker-2 to take the shards over",
-        SESSION_S,
-    )
+    wait_until(lambda: taken() > before, "the others to take the shards over", SESSION_S)
     away.wait()
     seen = _superseded(stack)
     stack.signal("worker-1", signal.SIGCONT)
@@ -160,7 +165,7 @@ def _finish(stack: Stack, schedule: Schedule) -> None:
     world = topologies.load("china")
 
     def done() -> bool:
-        for name in ("clock", "sources", "worker-1", "worker-2"):
+        for name in ("clock", "sources", *_workers(schedule)):
             if not stack.running(name) and stack.children[name].returncode != 0:
                 stack.start(name)
         if stack.running("sources") or stack.running("clock"):
@@ -174,7 +179,7 @@ def _finish(stack: Stack, schedule: Schedule) -> None:
         names = [name for name in stack.children if stack.running(name)]
         with Lag(stack.address, "", world) as lag:
             behind = lag.behind()
-        tails = "".join(f"\n{name}:\n{_tail(stack, name)}" for name in ("worker-1", "worker-2"))
+        tails = "".join(f"\n{name}:\n{_tail(stack, name)}" for name in _workers(schedule))
         told = f"still running: {', '.join(names)}; {_told(stack):.0%} told; behind: {behind}{tails}"
         raise AssertionError(f"{error}; {told}") from error
 

@@ -32,14 +32,15 @@ class Strike:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """A run under faults: strikes in order of ``at``."""
+    """A run under faults: strikes in order of ``at``, on two or three workers."""
 
     seed: int
     strikes: tuple[Strike, ...]
+    workers: int
 
     def __str__(self) -> str:
         told = "; ".join(f"at {s.at:.0%} {s.fault.value} (away {s.pause_s:.1f} s)" for s in self.strikes)
-        return f"schedule {self.seed}: {told}"
+        return f"schedule {self.seed}, {self.workers} workers: {told}"
 
 
 def draw(seed: int) -> Schedule:
@@ -54,4 +55,4 @@ def draw(seed: int) -> Schedule:
     strikes = [
         Strike(round(at, 3), fault, round(rng.uniform(0.0, 1.5), 2)) for at, fault in zip(points, faults, strict=True)
     ]
-    return Schedule(seed, tuple(strikes))
+    return Schedule(seed, tuple(strikes), rng.choice((2, 3)))

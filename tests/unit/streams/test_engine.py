@@ -117,12 +117,8 @@ class Counting:
 
 class Consumer:
     def __init__(self) -> None:
-        self.assigned = {HERE}
         self.sought: list[dict[TP, int]] = []
         self.rejoined = 0
-
-    def assignment(self) -> set[TP]:
-        return self.assigned
 
     async def seek_wait(self, to: dict[TP, int]) -> None:
         self.sought.append(to)
@@ -146,6 +142,7 @@ def made() -> tuple[Engine, Consumer]:
     options = Options(broker="nowhere", topology=SimpleNamespace(), prefix="p.", uncommitted_bytes=1000)  # type: ignore[arg-type]
     engine, consumer = Engine(options, {TOPIC: lambda partition: Counting(partition)}, Telemetry()), Consumer()
     engine.attach(consumer)  # type: ignore[arg-type]
+    engine.assign({HERE, TP("changelog", 0)})
     return engine, consumer
 
 
@@ -169,6 +166,14 @@ async def committed(engine: Engine) -> None:
     """One round of the commit loop, to its end."""
     await begun(engine)
     await settled(engine)
+
+
+async def committed_or_failed(engine: Engine) -> None:
+    """One round of the commit loop whose transaction's end may raise."""
+    for shard in list(engine.shards.values()):
+        engine._begin_commit(shard, final=False)
+    await asyncio.gather(*engine._background, return_exceptions=True)
+    await asyncio.sleep(0)
 
 
 async def settled(engine: Engine) -> None:
@@ -401,6 +406,101 @@ def test_a_shard_dropped_in_flight_waits_for_nobody(log: Log) -> None:
         assert engine.positions() == {}
         await settled(engine)
         assert log.calls.count("commit") == 0
+
+    running(story())
+
+
+def test_what_is_revoked_during_a_takeover_is_not_taken_over_again(log: Log) -> None:
+    """Two rebalances in a row: Faust, late, asks for the takeover of the first while the second is under way."""
+
+    async def story() -> None:
+        engine, _ = made()
+        log.gate = asyncio.Event()
+        taking = asyncio.ensure_future(engine.take_over())
+        await asyncio.sleep(0)
+        engine.revoke({HERE})
+        engine.assign({HERE})
+        engine.revoke({HERE})
+        log.gate.set()
+        await taking
+        await engine.take_over()  # of the second generation, before the third is assigned
+        assert engine.positions() == {}
+        engine.assign({TP(TOPIC, 1)})
+        await engine.take_over()
+        assert engine.positions() == {TP(TOPIC, 1): 0}
+        await settled(engine)
+
+    running(story())
+
+
+def test_what_is_not_assigned_any_more_is_dropped(log: Log) -> None:
+    async def story() -> None:
+        engine, _ = made()
+        await engine.take_over()
+        engine.assign({TP(TOPIC, 1)})
+        assert engine.positions() == {}
+        await settled(engine)
+
+    running(story())
+
+
+def test_a_fold_that_stops_short_ends_the_worker(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counting, "fold", lambda self, chunk: 0)
+
+    async def story() -> None:
+        engine, _ = made()
+        await engine.take_over()
+        await engine.fold(chunk(engine, 0, 9))
+        assert isinstance(engine.failure, FoldError)
+        assert "fold stopped short of 9" in str(engine.failure)
+
+    running(story())
+
+
+def test_a_position_that_went_back_ends_the_worker(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        engine, _ = made()
+        await engine.take_over()
+        await engine.fold(chunk(engine, 0, 9))
+        engine.shards[HERE].upto = 50
+        await committed_or_failed(engine)
+        assert isinstance(engine.failure, BackgroundError)
+        assert "upto went back from 50 to 10" in str(engine.failure)
+
+    running(story())
+
+
+def test_a_takeover_that_raises_whatever_ends_the_worker(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(self: Any, rows: Any, reader: Any) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(Counting, "restore", broken)
+
+    async def story() -> None:
+        engine, _ = made()
+        await engine.take_over()
+        assert isinstance(engine.failure, BackgroundError)
+        assert "RuntimeError: no memory" in str(engine.failure)
+        assert engine.positions() == {}
+        await settled(engine)
+
+    running(story())
+
+
+def test_takeovers_that_fail_between_commits_that_fail_are_no_headway(log: Log) -> None:
+    async def story() -> None:
+        engine, _ = made()
+        await engine.take_over()
+        await engine.fold(chunk(engine, 0, 9))
+        await committed(engine)
+        for _ in range(STUCK_AFTER):
+            shard = engine.shards[HERE]
+            engine._lose(shard, TransactionLostError("silent"))
+            await settled(engine)
+            await engine.take_over()
+            if engine.failure is None:
+                engine.shards[HERE].upto = 0  # as after a takeover that failed
+        assert isinstance(engine.failure, ShardStuckError)
 
     running(story())
 

@@ -37,8 +37,11 @@ class Owner:
     def positions(self) -> dict[TP, int]:
         return {OURS: 7}
 
-    def drop(self, tp: TP) -> None:
-        self.asked.append(("drop", tp))
+    def assign(self, assigned: set[TP]) -> None:
+        self.asked.append(("assign", assigned))
+
+    def revoke(self, revoked: set[TP]) -> None:
+        self.asked.append(("revoke", revoked))
 
     async def commit_loop(self) -> None:
         self.asked.append("commit_loop")
@@ -113,14 +116,15 @@ async def _stock(self: Any, *_: Any) -> None:
     self.engine.asked.append("stock")
 
 
-@pytest.mark.parametrize("revoked", [{OURS}])
-def test_shards_are_dropped_before_anything_else(monkeypatch: pytest.MonkeyPatch, revoked: set[TP]) -> None:
-    monkeypatch.setattr(driver.Consumer, "on_partitions_revoked", _stock)
+@pytest.mark.parametrize("verb", ["revoke", "assign"])
+def test_the_engine_hears_of_a_rebalance_before_faust(monkeypatch: pytest.MonkeyPatch, verb: str) -> None:
+    name = {"revoke": "on_partitions_revoked", "assign": "on_partitions_assigned"}[verb]
+    monkeypatch.setattr(driver.Consumer, name, _stock)
     consumer = Bare()
-    coroutine = consumer.on_partitions_revoked(revoked)
+    hook = getattr(consumer, name)
     with pytest.raises(StopIteration):
-        coroutine.send(None)
-    assert consumer.engine.asked == [("drop", OURS), "stock"]  # type: ignore[attr-defined]
+        hook({OURS}).send(None)
+    assert consumer.engine.asked == [(verb, {OURS}), "stock"]  # type: ignore[attr-defined]
 
 
 def test_the_consumer_is_moved_to_the_shards(monkeypatch: pytest.MonkeyPatch) -> None:

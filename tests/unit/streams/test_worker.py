@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import threading
@@ -84,6 +85,47 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def encoded(name: str, value: dict[str, Any]) -> bytes:
     return wire.encode(name, value, catalog.ids())
+
+
+class Starting:
+    """An app whose start takes until it is stopped, as it does without a broker."""
+
+    crashed = False
+
+    def __init__(self) -> None:
+        self.stopped = asyncio.Event()
+
+    async def start(self) -> None:
+        await self.stopped.wait()
+
+    async def stop(self) -> None:
+        self.stopped.set()
+
+
+@pytest.mark.parametrize("failed", [False, True])
+def test_a_worker_that_is_still_starting_ends_when_it_is_told_or_has_failed(failed: bool) -> None:
+    async def story() -> None:
+        engine = SimpleNamespace(failed=asyncio.Event(), ready=asyncio.Event(), failure=None)
+        stop = threading.Event()
+        (engine.failed if failed else stop).set()
+        async with asyncio.timeout(10):
+            await worker._serve(Starting(), engine, stop, None)  # type: ignore[arg-type]
+
+    asyncio.run(story())
+
+
+def test_a_start_that_fails_ends_the_worker_with_its_error() -> None:
+    class Broken(Starting):
+        async def start(self) -> None:
+            raise OSError("no broker")
+
+    async def story() -> None:
+        engine = SimpleNamespace(failed=asyncio.Event(), ready=asyncio.Event(), failure=None)
+        async with asyncio.timeout(10):
+            with pytest.raises(OSError, match="no broker"):
+                await worker._serve(Broken(), engine, threading.Event(), None)  # type: ignore[arg-type]
+
+    asyncio.run(story())
 
 
 def test_a_worker_waits_for_the_run(runs: list[Any]) -> None:
