@@ -1,7 +1,8 @@
 """The books of a shard: one kernel walks a chunk in log order and gives every row its verdict.
 
 Semantics, per partition (an oracle recomputes them from the log alone). By source: the last seq, the end of its last
-tick, and since that tick the events and amounts accepted and the sequence numbers missed.
+tick, and since that tick the events and amounts accepted, the greatest event time among them and the sequence numbers
+missed.
 
 Event rows, first rule that applies: undecodable, unknown source, value out of range (`streams.refusal`), event_time
 beyond the source's last tick end + patience -> DEAD, moves nothing; seq <= last -> DUPLICATE; seq - last > bound ->
@@ -18,9 +19,10 @@ watermark = max(min over the roster of tick ends, where a closed source counts a
 tick ends, where a closed source counts as the end of the span, - patience). floor = watermark - allowed lateness,
 infinity once every source is closed. When the floor passes the tick end of an open source, that source is silent: a
 defect of no known number over [its tick end, floor). A defect makes every window that overlaps it and was open before
-INCOMPLETE. A late event from before its source's own last tick end is one too, of one event at its time: that tick
-could not count it, and windows longer than the lateness are still open. (What a silent source tells late lies behind
-its tick end, where its silence is a defect already.)
+INCOMPLETE. So does an event outside the tick that counts it, since the control totals of the tick it belongs to cannot
+know of it: one from before its source's own last tick end is a defect at its time (of one event missing if it is late,
+else of no known number), and events at or after the end of the tick that follows them are one from there to the
+latest of them. (What a silent source tells late lies behind its tick end, where its silence is a defect already.)
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ DEAD_REASONS = {
 }
 REFUSED = 32
 
-SOURCE_FIELDS = ("seq", "tick_end", "closed", "events", "amount", "gap", "worth")
+SOURCE_FIELDS = ("seq", "tick_end", "closed", "events", "amount", "gap", "worth", "latest")
 ACCOUNT_FIELDS = ("folded", "late", "duplicate", "dead", "ticks", "missing")
 
 
@@ -67,8 +69,8 @@ def _walk() -> Any:
     events = f"ro(t.int8), {small}, {long}, {long}, {long}, {long}, ro(t.uint8)"
     ticks = f"{small}, {long}, ro(t.int32), ro(t.int8), {long}, {long}, {long}, {long}"
     state = f"{long}, rw(t.int64, 2), rw(t.int64, 2), rw(t.int64), rw(t.uint8), rw(t.uint8), rw(t.int64, 2)"
-    signature = f"t.UniTuple(t.int64, 5)({events}, {ticks}, {state})"
-    return native(ledgerkernel, "walk", signature, "advance", "tick", "on_grid", "in_reach")
+    signature = f"t.UniTuple(t.int64, 4)({events}, {ticks}, {state})"
+    return native(ledgerkernel, "walk", signature, "defect", "advance", "tick", "on_grid", "in_reach")
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +104,7 @@ def worth_max(plan: TopicPlan) -> int:
 
 
 class Ledger:
-    """The books of one shard of a topic. books int64[roster, 7] (SOURCE_FIELDS), accounts int64[roster + 1, 6]
+    """The books of one shard of a topic. books int64[roster, 8] (SOURCE_FIELDS), accounts int64[roster + 1, 6]
     (ACCOUNT_FIELDS).
     """
 
@@ -110,7 +112,8 @@ class Ledger:
         roster = len(plan.roster)
         self.plan, self.shard = plan, shard
         self.books = np.zeros((roster, len(SOURCE_FIELDS)), np.int64)
-        self.books[:, 0], self.books[:, 1] = -1, plan.start_ms
+        self.books[:, ledgerkernel.SEQ], self.books[:, ledgerkernel.END] = -1, plan.start_ms
+        self.books[:, ledgerkernel.LATEST] = ledgerkernel.NEVER
         self.accounts = np.zeros((roster + 1, len(ACCOUNT_FIELDS)), np.int64)
         lateness = plan.lateness_ticks * plan.tick_ms
         self.clock = np.array((plan.start_ms, plan.start_ms - lateness), np.int64)
@@ -134,9 +137,9 @@ class Ledger:
         weights = events[self.plan.weight] if self.plan.weight else np.ones(count, np.int64)
         verdict, keep = np.empty(n, np.uint8), np.empty(count, np.uint8)
         defects = np.empty(
-            (tick_count * (len(self.books) + 1) + count, 5), np.int64
+            (tick_count * (len(self.books) + 2) + count, 5), np.int64
         )  # pages never written cost nothing
-        folded, _, latest, found, dead = _walk()(
+        folded, latest, found, dead = _walk()(
             kind, events["source"], events["seq"], events["event_time"], amounts, weights, refused,
             ticks["source"], ticks["seq"], ticks["shard"], ticks["kind"], ticks["tick_start"], ticks["tick_end"],
             ticks["events"], ticks["amount_fen"],

@@ -7,12 +7,23 @@ import numpy as np
 
 FOLD, LATE, DUPLICATE, TICK = 0, 1, 2, 3
 UNKNOWN_SOURCE, FAR_FUTURE, SEQ_BEYOND, BAD_TICK, FAR_TICK, WORTH_BEYOND = 19, 20, 21, 22, 23, 24
-SEQ, END, CLOSED, EVENTS, AMOUNT, GAP, WORTH = 0, 1, 2, 3, 4, 5, 6
+SEQ, END, CLOSED, EVENTS, AMOUNT, GAP, WORTH, LATEST = 0, 1, 2, 3, 4, 5, 6, 7
 N_FOLDED, N_LATE, N_DUPLICATE, N_DEAD, N_TICKS, N_MISSING = 0, 1, 2, 3, 4, 5
 WATERMARK, FLOOR = 0, 1
 START, STOP, LENGTH, LATENESS, PATIENCE, JUMP, SHARD, WORTH_MAX = 0, 1, 2, 3, 4, 5, 6, 7
 OPEN, CLOSE = 0, 2
 INFINITY = 9223372036854775807
+NEVER = -INFINITY
+
+
+def defect(s, low, high, missing, clock, defects, found):
+    """Note a defect of source s over [low, high) as things stand. Returns the number of defects."""
+    defects[found, 0] = s
+    defects[found, 1] = low
+    defects[found, 2] = high
+    defects[found, 3] = missing
+    defects[found, 4] = clock[FLOOR]
+    return found + 1
 
 
 def advance(books, clock, span, defects, found):
@@ -41,7 +52,9 @@ def advance(books, clock, span, defects, found):
 
 
 def tick(i, s, ticks, books, clock, span, defects, found):
-    """Take an accepted tick row: compare control totals, move the source's tick end. Returns the number of defects."""
+    """Take an accepted tick row: compare control totals and the tick's end with what was accepted since the last one,
+    move the source's tick end. Returns the number of defects.
+    """
     kind, begin, stop = ticks[0][i], ticks[1][i], ticks[2][i]
     agrees = ticks[3][i] == books[s, EVENTS] and ticks[4][i] == books[s, AMOUNT] and begin == books[s, END]
     if not agrees:
@@ -51,14 +64,12 @@ def tick(i, s, ticks, books, clock, span, defects, found):
                 low -= span[LENGTH]
             else:
                 high += span[LENGTH]
-        defects[found, 0] = s
-        defects[found, 1] = low
-        defects[found, 2] = high
-        defects[found, 3] = books[s, GAP]
-        defects[found, 4] = clock[FLOOR]
-        found += 1
+        found = defect(s, low, high, books[s, GAP], clock, defects, found)
+    if books[s, LATEST] >= stop:
+        found = defect(s, stop, books[s, LATEST] + 1, 0, clock, defects, found)
     books[s, END] = max(books[s, END], stop)
     books[s, EVENTS] = books[s, AMOUNT] = books[s, GAP] = 0
+    books[s, LATEST] = NEVER
     if kind == CLOSE:
         books[s, CLOSED] = 1
     return advance(books, clock, span, defects, found)
@@ -88,12 +99,10 @@ def walk(
     kind, sources, seqs, times, amounts, weights, refused, t_sources, t_seqs, t_shards, t_kinds, t_starts, t_ends,
     t_events, t_amounts, span, books, accounts, clock, verdict, keep, defects,
 ):  # fmt: skip
-    """(folded, earliest and latest folded event time, defects, dead rows); verdict uint8 by row, keep uint8 by
-    event.
-    """
+    """(folded, latest folded event time, defects, dead rows); verdict uint8 by row, keep uint8 by event."""
     roster, jump, shard = books.shape[0], span[JUMP], span[SHARD]
     folded, dead, found = np.int64(0), np.int64(0), np.int64(0)
-    earliest, latest = INFINITY, np.int64(-INFINITY)
+    latest = np.int64(NEVER)
     ticks = (t_kinds, t_starts, t_ends, t_events, t_amounts)
     e, c = -1, -1
     for row in range(kind.shape[0]):
@@ -155,21 +164,17 @@ def walk(
             continue
         books[s, EVENTS] += 1
         books[s, AMOUNT] += amounts[e]
-        if times[e] < clock[FLOOR]:
+        books[s, LATEST] = max(books[s, LATEST], times[e])
+        late = times[e] < clock[FLOOR]
+        if times[e] < books[s, END]:
+            found = defect(s, times[e], times[e] + 1, 1 if late else 0, clock, defects, found)
+        if late:
             verdict[row] = LATE
             accounts[s, N_LATE] += 1
-            if times[e] < books[s, END]:
-                defects[found, 0] = s
-                defects[found, 1] = times[e]
-                defects[found, 2] = times[e] + 1
-                defects[found, 3] = 1
-                defects[found, 4] = clock[FLOOR]
-                found += 1
         else:
             verdict[row] = FOLD
             keep[e] = 1
             accounts[s, N_FOLDED] += 1
             folded += 1
-            earliest = min(earliest, times[e])
             latest = max(latest, times[e])
-    return folded, earliest, latest, found, dead
+    return folded, latest, found, dead

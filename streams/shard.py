@@ -22,7 +22,7 @@ from streams.plan import TICK, TopicPlan
 if TYPE_CHECKING:
     from schemas.decode import Rows
 
-VERSION = 2
+VERSION = 3
 META = b"meta"
 
 

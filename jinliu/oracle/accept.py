@@ -72,7 +72,8 @@ class Ledger:
 
 @dataclass(slots=True)
 class Source:
-    """A source as the log has shown it so far; `events`, `amount` and `gap` since its last tick, `worth` in all."""
+    """A source as the log has shown it so far; `events`, `amount`, `gap` and `latest` (time of an event) since its last
+    tick, `worth` in all."""
 
     seq: int
     tick_end: int
@@ -80,6 +81,7 @@ class Source:
     amount: int = 0
     gap: int = 0
     worth: int = 0
+    latest: int = -FOREVER
     closed: bool = False
 
 
@@ -140,7 +142,10 @@ class Acceptor:
         begin, stop = tick["tick_start"], tick["tick_end"]
         if (tick["events"], tick["amount_fen"], begin) != (source.events, source.amount, source.tick_end):
             self.lose(name, *self._covered(begin, stop, source.tick_end), source.gap, self.floor)
+        if source.latest >= stop:  # told of before its time had come
+            self.lose(name, stop, source.latest + 1, 0, self.floor)
         source.events = source.amount = source.gap = 0
+        source.latest = -FOREVER
         source.tick_end = max(source.tick_end, stop)
         source.closed = source.closed or tick["kind"] == "CLOSE"
         self._move_floor()
@@ -252,9 +257,10 @@ class _Stretch:
         ledger.late += int(late.sum())
         ledger.folded += int(len(rows) - late.sum())
         self.folded[rows[~late]] = True
-        for row in rows[late & (self.time[rows] < state.tick_end)].tolist():  # no tick of its own counts it
-            moment = int(self.time[row])
-            self.of.lose(rules.roster[code], moment, moment + 1, 1, self.of.floor)
+        state.latest = max(state.latest, int(self.time[rows].max()))
+        for i in np.flatnonzero(self.time[rows] < state.tick_end).tolist():  # the tick of its time did not count it
+            moment = int(self.time[rows[i]])
+            self.of.lose(rules.roster[code], moment, moment + 1, int(late[i]), self.of.floor)
 
     def _in_sequence(self, rows: Int64, state: Source, ledger: Ledger) -> Int64:
         """The rows whose `seq` goes on from the source's and whose worth fits; duplicates, leaps beyond the bound and

@@ -89,6 +89,18 @@ def test_a_late_event_is_counted_and_folded_nowhere_but_its_tick_agrees() -> Non
     assert acceptor.calendars["6h"].missing == {0: {"alipay": 1}}, "no tick counted it, and this window is open"
 
 
+def test_an_event_outside_the_tick_that_counts_it_makes_its_hours_incomplete() -> None:
+    before, ahead = told("alipay"), told("alipay")
+    before[6] = payment("alipay", 6, 10, amount=101)  # in the second hour's tick, of the first hour, not late yet
+    ahead[6] = payment("alipay", 6, 3 * HOUR + 10, amount=101)
+    acceptor, folded = judged(together(before, told("banks")))
+    assert sum(folded) == 36
+    assert statuses(acceptor) == [{"alipay": 0}, {}, {}, {}, {}, {}]
+    acceptor, folded = judged(together(ahead, told("banks")))
+    assert sum(folded) == 36
+    assert statuses(acceptor) == [{}, {}, {"alipay": 0}, {"alipay": 0}, {}, {}]
+
+
 @pytest.mark.parametrize(
     "bad",
     [

@@ -20,6 +20,7 @@ class Source:
     amount: int = 0
     gap: int = 0
     worth: int = 0
+    latest: float = -math.inf
 
 
 @dataclass
@@ -77,10 +78,13 @@ class Truth:
             return "tick"
         source.events += 1
         source.amount += record["amount_fen"]
-        if record["event_time"] < self.floor:
+        time = record["event_time"]
+        source.latest = max(source.latest, time)
+        late = time < self.floor
+        if time < source.tick_end:
+            self._defect(name, time, time + 1, int(late))
+        if late:
             account["late"] += 1
-            if record["event_time"] < source.tick_end:
-                self._defect(name, record["event_time"], record["event_time"] + 1, 1)
             return "late"
         account["folded"] += 1
         self.folded.append(record)
@@ -124,6 +128,9 @@ class Truth:
             if low == high:
                 low, high = (low - plan.tick_ms, high) if low > plan.start_ms else (low, high + plan.tick_ms)
             self._defect(name, low, high, source.gap)
+        if source.latest >= end:
+            self._defect(name, end, source.latest + 1, 0)
+        source.latest = -math.inf
         source.tick_end = max(end, source.tick_end)
         source.events = source.amount = source.gap = 0
         source.closed = source.closed or record[TICK] == "CLOSE"

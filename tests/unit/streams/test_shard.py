@@ -87,6 +87,27 @@ def test_a_late_event_from_before_its_own_tick_makes_the_longer_windows_incomple
     assert state.accounts()[0].late == 1
 
 
+def test_an_event_of_a_day_that_its_source_has_ended_makes_that_day_incomplete() -> None:
+    """The tick of the day before counted none, the tick it comes with counts it: the totals agree, the days do not."""
+    plan = plan_for([everything.METRIC], waiting=(1, 3), windows={"everything": ("day",)})
+    log = [*OPENED, *(day(name, 1, 0) for name in ROSTER), payment(seq=2, event_time=5), day("alipay", 3, 1, 1, 100)]
+    log += [day("banks", 2, 1), *(day(name, seq, 2) for name, seq in zip(ROSTER, (4, 3), strict=True))]
+    state = ShardState(plan, 0)
+    state.fold(rows(plan, log), 0, len(log) - 1)
+    assert statuses(state.take()) == {0: (INCOMPLETE, {"alipay": 0}), 1: (FINAL, {})}
+    assert (state.accounts()[0].late, state.accounts()[0].folded) == (0, 1)
+
+
+def test_an_event_told_with_a_tick_before_its_own_makes_its_day_incomplete() -> None:
+    log = [*OPENED, payment(event_time=2 * DAY + 5), day("alipay", 2, 0, 1, 100), day("banks", 1, 0)]
+    log += [row for n in (1, 2) for row in (day("alipay", 2 + n, n), day("banks", 1 + n, n))]
+    assert statuses(fold(log).take()) == {
+        0: (FINAL, {}),
+        1: (INCOMPLETE, {"alipay": 0}),
+        2: (INCOMPLETE, {"alipay": 0}),
+    }
+
+
 def test_a_source_that_closes_does_not_close_windows_of_the_others() -> None:
     log = [*OPENED, *(day("alipay", 1 + number, number) for number in range(5)), payment(seq=6, event_time=5 * DAY)]
     log += [tick("alipay", 7, 8 * DAY, 8 * DAY, 1, 100, "CLOSE")]
