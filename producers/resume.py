@@ -26,13 +26,14 @@ OPEN, TICK, CLOSE = 0, 1, 2
 class Position:
     """How far a source has told one (topic, shard).
 
-    `seq` is the next sequence number, `tick_end_ms` the end of the last whole tick, `told` how many events of the
-    tick after it are in the log. seq 0 means that not even OPEN is.
+    `seq` is the next sequence number, `tick_end_ms` the end of the last whole tick, `told` the times of the events that
+    follow it in the log: those of the tick after it, unless somebody else wrote them. seq 0 means that not even OPEN
+    is.
     """
 
     seq: int
     tick_end_ms: int
-    told: int
+    told: tuple[int, ...]
     closed: bool
 
 
@@ -40,7 +41,7 @@ class Position:
 class Tail:
     """Rows of the wanted sources from the end of a partition's log, in log order: int64 arrays of one length.
 
-    kind is -1 for an event and the tick's kind otherwise; tick_start, tick_end and events are 0 for an event.
+    kind is -1 for an event and the tick's kind otherwise; tick_start and tick_end are an event's time, events is 0.
     """
 
     source: npt.NDArray[np.int64]
@@ -73,14 +74,14 @@ def position(tail: Tail, code: int, start_ms: int) -> Position | None:
         return None
     seq = int(tail.seq[last]) + 1
     if tail.kind[last] == CLOSE:
-        return Position(seq, int(tail.tick_end[last]), 0, True)
-    told = 0
+        return Position(seq, int(tail.tick_end[last]), (), True)
+    told: list[int] = []
     after = mine[(mine > last) & (tail.kind[mine] < 0)]
-    for found in tail.seq[after].tolist():
-        if found == seq + told:
-            told += 1
+    for found, time_ms in zip(tail.seq[after].tolist(), tail.tick_start[after].tolist(), strict=True):
+        if found == seq + len(told):
+            told.append(time_ms)
     end = start_ms if tail.kind[last] == OPEN else int(tail.tick_end[last])
-    return Position(seq + told, end, told, False)
+    return Position(seq + len(told), end, tuple(told), False)
 
 
 def _last_tick(tail: Tail, ticks: npt.NDArray[np.int64]) -> int | None:
@@ -99,7 +100,10 @@ def position_decoder(record: str, ids: Mapping[str, int], roster: Sequence[str])
     return Decoder(
         {record: ids[record], "tick": ids["tick"]},
         {"source": roster},
-        {record: ("source", "seq"), "tick": ("source", "seq", "kind", "tick_start", "tick_end", "events")},
+        {
+            record: ("source", "seq", "event_time"),
+            "tick": ("source", "seq", "kind", "tick_start", "tick_end", "events"),
+        },
     )
 
 
@@ -117,7 +121,10 @@ class LogEnds:
         self._decoder = position_decoder(record, ids, self._roster)
 
     def find(self, partition: int, sources: Sequence[str]) -> dict[str, Position]:
-        """Positions of the sources in a partition; a source the log does not know starts with OPEN, seq 0."""
+        """Positions of the sources in a partition; a source whose OPEN the log does not hold starts with it, seq 0.
+
+        Raises ResumeError if the log was cut and holds events of such a source.
+        """
         first, stop = self._log.bounds(self._topic, partition)
         found: dict[str, Position] = {}
         tail = Tail.empty()
@@ -133,12 +140,12 @@ class LogEnds:
         missing = [source for source in sources if source not in found]
         for source in missing:
             code = self._roster.index(source)
-            if np.any(tail.source == code):
+            if first > 0 and np.any(tail.source == code):
                 raise ResumeError(
                     f"{self._topic}/{partition} holds events of source {source} but no OPEN before them: the log was "
-                    "cut, or written by something else; start over with another --prefix"
+                    f"cut, it begins at offset {first}; start over with another --prefix"
                 )
-            found[source] = Position(0, self._start_ms, 0, False)
+            found[source] = Position(0, self._start_ms, (), False)
         return found
 
     def _read(self, partition: int, first: int, stop: int) -> Tail:
@@ -147,13 +154,12 @@ class LogEnds:
         events, ticks = rows.columns[self._record], rows.columns["tick"]
         offset = np.concatenate([rows.offset[rows.index[self._record]], rows.offset[rows.index["tick"]]])
         count = len(rows.index[self._record])
-        nothing = np.zeros(count, np.int64)
+        nothing, times = np.zeros(count, np.int64), events["event_time"]
         source = np.concatenate([events["source"], ticks["source"]]).astype(np.int64)
         seq = np.concatenate([events["seq"], ticks["seq"]])
         kind = np.concatenate([nothing - 1, ticks["kind"].astype(np.int64)])
-        tick_start, tick_end, told = (
-            np.concatenate([nothing, ticks[name]]) for name in ("tick_start", "tick_end", "events")
-        )
+        tick_start, tick_end = (np.concatenate([times, ticks[name]]) for name in ("tick_start", "tick_end"))
+        told = np.concatenate([nothing, ticks["events"]])
         order = np.argsort(offset, kind="stable")
         order = order[(offset[order] < stop) & (source[order] >= 0)]
         return Tail(*(column[order] for column in (source, seq, kind, tick_start, tick_end, told)))

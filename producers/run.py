@@ -18,6 +18,9 @@ from producers.teller import Build, Teller
 
 log = logging.getLogger(__name__)
 
+CLAIMS_MAX = 5
+"""Times a source is claimed again without an event acknowledged in between."""
+
 
 @dataclass(frozen=True, slots=True)
 class Summary:
@@ -42,12 +45,14 @@ def produce(
     goes on exactly there. A source lost while the broker was away, and to nobody, is claimed again. `build` makes one
     generator a source from the levers in force (default: the economy's).
 
-    Raises AlreadyRunningError, OtherRunError, SendError, ResumeError or TopicMissingError.
+    Raises AlreadyRunningError, OtherRunError, SendError, ResumeError, TopicMissingError, or OwnershipLostError when a
+    source is lost over and over without headway.
     """
     wall, cpu = time.monotonic(), time.process_time()
     stop = stop or threading.Event()
     run = open_run(options)
     told: Counter[str] = Counter()
+    claims, before = 0, 0
     while True:
         try:
             closed = _tell(options, run, told, on_progress, stop, build or economy_generators)
@@ -55,6 +60,9 @@ def produce(
         except OwnershipLostError as error:
             # A broker that was away forgets its groups. Claiming again tells whether somebody else goes on instead
             # of us (AlreadyRunningError); if not, the log says where to.
+            claims, before = (claims + 1 if told.total() == before else 1), told.total()
+            if claims > CLAIMS_MAX:
+                raise
             log.warning("%s; claiming it again", error)
     return Summary(told, closed, time.monotonic() - wall, time.process_time() - cpu)
 

@@ -1,7 +1,7 @@
 """One sequence: the same rows however it is sliced, and on from any place where the log may stop."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from tests.unit.producers.fake_world import BANKS, DAY_MS, ROSTER, START_MS, Blo
 TICKS = 12
 SPAN = Span(START_MS, DAY_MS, TICKS)
 SEQUENCE = Sequence("wechat-pay", 1, "payments", "x.payments", 1)
-FRESH = Position(0, START_MS, 0, False)
+FRESH = Position(0, START_MS, (), False)
 INF = float("inf")
 RUN = "0123456789abcdef"
 ENCODERS = Encoders(
@@ -88,6 +88,7 @@ def tail_of(log: Log) -> Tail:
     tail = Tail(*(np.zeros(rows.n, np.int64) for _ in fields(Tail)))
     tail.source[:], tail.kind[:] = 1, -1
     tail.seq[rows.index["payment"]] = pay["seq"]
+    tail.tick_start[rows.index["payment"]] = tail.tick_end[rows.index["payment"]] = pay["event_time"]
     for name in ("seq", "kind", "tick_start", "tick_end", "events"):
         getattr(tail, name)[rows.index["tick"]] = tick[name]
     return tail
@@ -191,11 +192,23 @@ def test_events_are_not_told_before_their_time() -> None:
 
 def test_a_log_that_another_run_wrote_is_refused() -> None:
     with pytest.raises(ResumeError, match="no tick of this run"):
-        feed(Log(), Position(9, START_MS + 5, 0, False))
+        feed(Log(), Position(9, START_MS + 5, (), False))
     with pytest.raises(ResumeError, match="no tick of this run"):
-        feed(Log(), Position(9, SPAN.end_ms + DAY_MS, 0, False))
-    with pytest.raises(ResumeError, match="this run makes 21"):
-        feed(Log(), Position(23, START_MS, 22, False)).tell(1, INF, 100)
+        feed(Log(), Position(9, SPAN.end_ms + DAY_MS, (), False))
+
+
+@settings(max_examples=30, deadline=None)
+@given(stop=st.integers(2, len(VALUES) - 2), strangers=st.integers(1, 3))
+def test_strangers_behind_the_last_tick_are_not_taken_for_its_events(stop: int, strangers: int) -> None:
+    tail = Tail(*(getattr(TAIL, column.name)[:stop] for column in fields(Tail)))
+    at = position(tail, 1, START_MS)
+    assert at is not None
+    taken = replace(at, seq=at.seq + strangers, told=(*at.told, *[START_MS + 1] * strangers))
+    log = Log()
+    rest = feed(log, taken)
+    rest.tell(TICKS, INF, 100)
+    rest.close()
+    assert VALUES[:stop] + log.values() == VALUES
 
 
 def test_quiet_ticks_are_made_and_told_together() -> None:
