@@ -284,8 +284,11 @@ def carry(
     payer_bank = int(w.bank_lut[bank_draw >> 20])
     payee, payee_bank = payee_of(w, scene, payer, high(f))
     route = route_of(w, days.network[d], payer_bank, payee_bank)
-    g, _h, _i, _j = draw(w, tick, index, EVENT, 1)
-    through = 1 if high(g) < w.middleware[payer_bank] * 4294967296.0 else 0
+    # One draw for both: given that it lies below the share (or not), where it lies there is uniform again.
+    u = (low(f) + 0.5) / 4294967296.0
+    share = w.middleware[payer_bank]
+    through = 1 if u < share else 0
+    score = u / share if through == 1 else (u - share) / (1.0 - share)
     c.payer_id[n] = payer
     c.payee_id[n] = payee
     c.segment[n] = segment
@@ -299,7 +302,6 @@ def carry(
     c.latency_ms[n] = (
         0 if stratum == OVERFLOW else response_ms(w, payer_bank, route, through, stratum == TIMEOUT, low(e))
     )
-    score = low(g) / 4294967296.0
     c.flagged[n] = score < (days.recall[d] if stratum == PHISHING else (0.0 if stratum == INCIDENT else days.alarm[d]))
     c.fraud[n] = PHISHED if stratum == PHISHING else (BANK_INCIDENT if stratum == INCIDENT else NO_FRAUD)
     c.outcome[n] = OK
@@ -327,23 +329,24 @@ def fill_tick(
     for k in range(6):
         total += counts[k]
     inside = (tick * w.tick_ms) % DAY_MS
-    share = elapsed(w.profile, inside + w.tick_ms) - before
+    step = (elapsed(w.profile, inside + w.tick_ms) - before) / total if total > 0 else 0.0
     for k in range(6):
         left[k] = counts[k]
         serial[k] = 0
     firsts = math.floor((days.first_at[d + 1] - days.first_at[d]) * before) + days.first_at[d]
     quarter = inside // QUARTER_MS
+    pace = QUARTER_MS / (w.profile[quarter + 1] - w.profile[quarter])
     last = tick * w.tick_ms + w.tick_ms - 1
     day_start = tick * w.tick_ms - inside
     amount = 0
     for i in range(total):
         a, b, e, f = draw(w, tick, i, EVENT, 0)
         # Time: one event in each of `total` equal shares of the tick's payments, placed at random inside its share.
-        at = before + share * ((i + (high(a) + 0.5) / 4294967296.0) / total)
+        at = before + step * (i + (high(a) + 0.5) / 4294967296.0)
         while quarter < 95 and w.profile[quarter + 1] < at:
             quarter += 1
-        width = w.profile[quarter + 1] - w.profile[quarter]
-        ms = quarter * QUARTER_MS + int((at - w.profile[quarter]) / width * QUARTER_MS)
+            pace = QUARTER_MS / (w.profile[quarter + 1] - w.profile[quarter])
+        ms = quarter * QUARTER_MS + int((at - w.profile[quarter]) * pace)
         row = n + i
         c.event_time[row] = min(max(day_start + ms, tick * w.tick_ms), last)
         # Stratum: sampling without replacement, so that rare events fall at random places among the others.
