@@ -13,6 +13,7 @@ from streams.metric import Folded, Merged, Metric, Window
 from streams.openwindows import BoundRollup
 from streams.partials import FINAL, INCOMPLETE, PARTIAL_PARTITIONS, PROVISIONAL, Partial
 from streams.plan import TopicPlan
+from streams.rows import by_source
 
 if TYPE_CHECKING:
     from streams.windows import Windows
@@ -130,18 +131,23 @@ class MergeState:
             status = FINAL if all(p.status == FINAL for p in window.partials.values()) else INCOMPLETE
         revision = sum(p.revision for p in window.partials.values())
         missing = _missing(window.partials.values())
+        sources = by_source(missing)
         rows = list(self._derive(window.window, merged))
         for row in rows:
             row.window, row.window_start, row.window_end = window.window.name, window.window.start, window.window.end
-            row.status, row.revision, row.missing = status, revision, missing
+            row.status, row.revision = status, revision
+            row.missing, row.missing_sources = sum(missing.values()), sources
         return rows
 
 
-def _missing(partials: Any) -> int:
-    """Events known missing: rollups of one topic and shard miss the same ones, so they count once."""
+def _missing(partials: Any) -> dict[str, int]:
+    """Events known missing by source: rollups of one topic and shard miss the same ones, so they count once."""
     counts: dict[tuple[str, int, str], int] = {}
     for partial in partials:
         for source, count in partial.missing.items():
             place = (partial.topic, partial.shard, source)
             counts[place] = max(counts.get(place, 0), count)
-    return sum(counts.values())
+    missing: dict[str, int] = {}
+    for (_, _, source), count in counts.items():
+        missing[source] = missing.get(source, 0) + count
+    return missing

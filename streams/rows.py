@@ -10,6 +10,7 @@ import dataclasses
 import json
 import types
 import typing
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ from streams.errors import DefinitionError
 STATUSES = ("PROVISIONAL", "FINAL", "INCOMPLETE")
 AVRO = {int: "long", float: "double", str: "string", bool: "boolean"}
 MS = {"type": "long", "logicalType": "timestamp-millis"}
+
+
+def by_source(missing: Mapping[str, int]) -> str | None:
+    """What is missing by source, as in `missing_sources`: by name, null when nothing is."""
+    return ",".join(f"{source}={missing[source]}" for source in sorted(missing)) or None
 
 
 def doc(text: str, **default: Any) -> Any:
@@ -40,6 +46,11 @@ class Row:
     revision: int = doc("Grows with every writing of this window.", default=0)
     missing: int = doc(
         "Events known missing from the window; 0 and INCOMPLETE when the number is not known.", default=0
+    )
+    missing_sources: str | None = doc(
+        "The sources whose events are missing or do not agree with their control totals, each with how many are known "
+        "missing, such as `alipay=3,banks=0`; null when nothing is.",
+        default=None,
     )
 
 

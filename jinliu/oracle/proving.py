@@ -6,6 +6,7 @@ may be expected of a stack that runs or was stopped is settled first, and argued
 
 import json
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
@@ -40,7 +41,7 @@ class Progress:
 
 
 OnProgress = Callable[[Progress], None]
-NOT_OF_THE_SQL = ("window_end", "status", "revision", "missing")
+NOT_OF_THE_SQL = ("window_end", "status", "revision", "missing", "missing_sources")
 """Fields of a row that its proof need not give: `revision` is not proved, the others are judged from the log."""
 
 
@@ -132,7 +133,7 @@ def _tasks(
 ) -> list[Task]:
     """One task a partition of every topic that a metric reads, up to where the workers have read it."""
     sql = " ".join(metric.proof for metric in metrics.values())
-    words = frozenset(re.findall(r"[a-z_]+", sql.lower()))
+    words = frozenset(re.findall(r"[a-z_][a-z_0-9]*", sql.lower()))
     tasks = []
     for topic in _topics(metrics):
         reading = [metric for metric in metrics.values() if topic in metric.topics()]
@@ -222,11 +223,14 @@ def closed_windows(
     for window in spans.over(name, run["start"], run["end"]):
         if all(window.start in part.closed[name] for part in parts):
             lost = [counts for part in parts if (counts := part.closed[name][window.start])]
-            missing = sum(sum(counts.values()) for counts in lost)
+            missing: Counter[str] = Counter()
+            for counts in lost:
+                missing.update(counts)
             out[window.start] = {
                 "window_end": window.end,
                 "status": "INCOMPLETE" if lost else "FINAL",
-                "missing": missing,
+                "missing": missing.total(),
+                "missing_sources": ",".join(f"{name}={missing[name]}" for name in sorted(missing)) or None,
             }
     return out
 

@@ -18,7 +18,7 @@ from streams.rows import as_dict
 from tests.unit.streams import world
 from tests.unit.streams.chunks import DAY, WORLD, plan_for
 
-GIVEN_BY_THE_MERGE = ("window_end", "status", "revision", "missing")
+GIVEN_BY_THE_MERGE = ("window_end", "status", "revision", "missing", "missing_sources")
 ONE = {"payments": world.random_payment, "operations": world.random_operation}
 WINDOWS = ("day", "month")
 PROVED = [metric for metric in metrics.load().values() if metric.proof]
