@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from schemas import wire
 from schemas.decode import Decoder
 from streams import metrics
-from streams.deadletters import dead_record
+from streams.deadletters import dead_records
 from streams.rowwriter import RowWriter
 from streams.shard import ShardState
 from streams.task import Batch
@@ -88,6 +88,6 @@ class FoldTask:
             value = wire.encode("partial", partial.value(), self._ids)
             yield Record(f"{prefix}partials.{partial.metric}", partial.partition, partial.key, value)
         for letter in changes.dead:
-            yield dead_record(letter, self.topic)
+            yield from dead_records(letter, self.topic)
         for row in changes.accounting:
             yield self._accounting.record(row)

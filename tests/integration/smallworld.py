@@ -27,6 +27,7 @@ BANKS = ("icbc", "cmb", "lan-hai")
 CHANNELS = ("ALIPAY", "WECHAT_PAY", "UNIONPAY", "BANK")
 SCENES = ("DINING", "TRANSPORT", "SHOPPING", "UTILITIES", "TRANSFER", "TRAVEL")
 DIGEST = "d1" * 32
+WIDE_BYTES = str(16 << 20)
 
 
 def topology() -> Any:
@@ -83,7 +84,12 @@ def create_topics(broker: str, prefix: str, names: Mapping[str, tuple[int, bool]
     admin = AdminClient({"bootstrap.servers": broker})
     made = admin.create_topics(
         [
-            NewTopic(prefix + name, partitions, 1, config={"cleanup.policy": "compact" if compacted else "delete"})
+            NewTopic(
+                prefix + name,
+                partitions,
+                1,
+                config={"cleanup.policy": "compact" if compacted else "delete", "max.message.bytes": WIDE_BYTES},
+            )
             for name, (partitions, compacted) in (names or topic_names()).items()
         ]
     )

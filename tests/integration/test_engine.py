@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import signal
 import uuid
 from collections.abc import Callable, Iterator
@@ -126,6 +127,25 @@ def test_clean_run_with_aborted_transactions_and_noise(broker: str, log: Log, st
         assert int(headers["timestamp"]) > START_MS
         assert headers["reason"]
     assert group_lag(broker, log.prefix) == 0
+
+
+def test_a_record_that_unpacks_to_more_than_a_topic_takes_is_a_dead_letter_in_parts(
+    broker: str, log: Log, start: Start
+) -> None:
+    tell(log, 0, 10)
+    bomb = random.Random(1).randbytes(800_000) * 25
+    stranger = ck.Producer(
+        {"bootstrap.servers": broker, "compression.type": "zstd", "message.max.bytes": 2 * len(bomb)}
+    )
+    stranger.produce(f"{log.prefix}payments", bomb, b"bomb", 0)
+    assert stranger.flush(30) == 0
+    tell(log, 10, DAYS)
+    log.close()
+    worker = start()
+    finish(log, worker, dead=1)
+    letters = list(committed(broker, f"{log.prefix}payments{SUFFIX}"))
+    assert [dict(letter.headers() or [])["part"] for letter in letters] == [b"1/3", b"2/3", b"3/3"]
+    assert b"".join(letter.value() or b"" for letter in letters) == bomb
 
 
 def group_lag(broker: str, prefix: str) -> int:

@@ -10,7 +10,7 @@ from producers.runrecord import check_registry, open_run, read_run, unfinished
 from schemas import catalog
 from schemas.decode import Decoder
 from schemas.registry import OtherRegistryError
-from streams.deadletters import dead_record
+from streams.deadletters import dead_records
 from streams.options import Options as WorkerOptions
 from streams.runrecord import wait_for_run
 from streams.shard import DeadLetter
@@ -68,7 +68,8 @@ def test_a_dead_letter_keeps_the_headers_of_a_real_record(broker: str) -> None:
     shard = ShardProducer(broker, f"{run.prefix}dead", "dead")
     shard.open(lambda: False)
     # The test's topics have no dead letters' topic: any other of one's own will do.
-    shard.commit([dead_record(letter, run.topic("payments"))._replace(topic=run.topic("operations"))], lambda: False)
+    records = [each._replace(topic=run.topic("operations")) for each in dead_records(letter, run.topic("payments"))]
+    shard.commit(records, lambda: False)
     shard.close()
     shard.shutdown()
     found = next(record for record in records(run, "operations") if record.value is not None)

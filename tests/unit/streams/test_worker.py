@@ -16,7 +16,7 @@ from structlog.testing import capture_logs
 from schemas import catalog, registry, wire
 from schemas.errors import JinliuError
 from streams import runrecord, worker
-from streams.deadletters import dead_record
+from streams.deadletters import BESIDE_BYTES, PART_BYTES, dead_records
 from streams.errors import DefinitionError, StateMismatch
 from streams.failures import FoldError, MissingTopicError, RecordsDeletedError, RunMismatchError, ShardStuckError
 from streams.fetch import Chunk
@@ -233,7 +233,7 @@ def test_summary_counts_and_is_json() -> None:
 
 
 def test_dead_letters_carry_everything() -> None:
-    record = dead_record(DeadLetter("payments", 3, 77, "malformed", None, b"\xff\x00", 1234), "p.payments")
+    (record,) = dead_records(DeadLetter("payments", 3, 77, "malformed", None, b"\xff\x00", 1234), "p.payments")
     assert (record.topic, record.partition, record.key, record.value) == ("p.payments.dead", 3, None, b"\xff\x00")
     assert record.headers == (
         ("reason", b"malformed"),
@@ -246,7 +246,7 @@ def test_dead_letters_carry_everything() -> None:
 
 def test_dead_letters_keep_the_headers_of_the_record() -> None:
     own = (("trace", b"1"), ("reason", b"mine"), ("trace", None), ("original.reason", b"2"))
-    record = dead_record(DeadLetter("payments", 3, 77, "malformed", None, b"", 1234, own), "p.payments")
+    (record,) = dead_records(DeadLetter("payments", 3, 77, "malformed", None, b"", 1234, own), "p.payments")
     assert record.headers[0] == ("reason", b"malformed")
     assert record.headers[5:] == (
         ("trace", b"1"),
@@ -254,6 +254,22 @@ def test_dead_letters_keep_the_headers_of_the_record() -> None:
         ("trace", None),
         ("original.original.reason", b"2"),
     )
+
+
+def test_a_dead_letter_larger_than_a_topic_takes_lies_in_parts() -> None:
+    value, own = bytes(range(256)) * (PART_BYTES // 128) + b"end", (("trace", b"1"),)
+    records = list(dead_records(DeadLetter("payments", 3, 77, "malformed", b"key", value, 1234, own), "p.payments"))
+    assert b"".join(record.value or b"" for record in records) == value
+    assert [dict(record.headers)["part"] for record in records] == [b"1/3", b"2/3", b"3/3"]
+    assert all(record.key == b"key" and dict(record.headers)["trace"] == b"1" for record in records)
+
+
+def test_what_is_too_large_beside_the_value_is_left_out_and_said() -> None:
+    own = (("trace", bytes(BESIDE_BYTES)),)
+    (record,) = dead_records(DeadLetter("payments", 3, 77, "malformed", b"key", b"value", 1234, own), "p.payments")
+    assert (record.key, record.value) == (None, b"value")
+    assert dict(record.headers)["left-out"] == str(BESIDE_BYTES + len("keytrace")).encode()
+    assert "trace" not in dict(record.headers)
 
 
 def test_libraries_are_told_seldom(monkeypatch: pytest.MonkeyPatch) -> None:
