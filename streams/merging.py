@@ -72,6 +72,7 @@ class MergeTask:
         self._open: dict[Place, _OpenWindow] = {}
         self._next = 0
         self._taken = 0
+        self._known_end = 0
         self._provisional_ms = 0
         self._owed = False
         self._writer = RowWriter(metric, ids, options.topic(f"metrics.{metric.name}"))
@@ -96,6 +97,7 @@ class MergeTask:
             return
         place = Partition(self.topic, self._partition)
         _, end = reader.bounds(place)
+        self._known_end = end  # compaction may have dropped what newer partials in front of it replace
         try:
             first, upto, open_windows = self._adopted(stored.document(where, POSITION, rows[POSITION]), end)
         except stored.WRONG as error:
@@ -163,9 +165,12 @@ class MergeTask:
     def take(self, now_ms: int, final: bool) -> Batch | None:
         """Rows of closed windows at once, provisional ones at most every `provisional_ms`."""
         due = final or now_ms - self._provisional_ms >= self._options.provisional_ms
-        rows: list[Any] = self._state.take(due and self._owed)
+        provisional = due and self._owed and self._next >= self._known_end
+        rows: list[Any] = self._state.take(provisional)
         if due:
-            self._provisional_ms, self._owed = now_ms, False
+            self._provisional_ms = now_ms
+        if provisional:
+            self._owed = False
         if not rows and not (due and self._next > self._taken):
             return None
         delays = tuple(now_ms - self._open[row.window, row.window_start].wall_ms for row in rows)

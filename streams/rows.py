@@ -43,7 +43,9 @@ class Row:
         "PROVISIONAL while the window is open; then FINAL, or INCOMPLETE when events are known missing.",
         default="PROVISIONAL",
     )
-    revision: int = doc("Grows with every writing of this window.", default=0)
+    revision: int = doc(
+        "Grows with every change of this window; a merge that was taken over may write a row again.", default=0
+    )
     missing: int = doc(
         "Events known missing from the window; 0 and INCOMPLETE when the number is not known.", default=0
     )

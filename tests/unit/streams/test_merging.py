@@ -126,6 +126,15 @@ def test_every_closed_row_once_whenever_workers_die() -> None:
         assert state == calm_state
 
 
+def test_no_row_goes_back_whenever_workers_die() -> None:
+    for seed in range(20):
+        newest: dict[Any, int] = {}
+        for row in run(seed, 0.5)[1]:
+            key = tuple(row[name] for name in METRIC.key)
+            assert row["revision"] >= newest.get(key, 0), (seed, key)
+            newest[key] = row["revision"]
+
+
 def test_position_names_no_window_when_all_are_closed() -> None:
     state, _ = run(3, dying=0.0)
     (position,) = state.values()
