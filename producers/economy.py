@@ -135,7 +135,6 @@ def parameters(economy: Economy) -> recursion.Params:
     return recursion.Params(
         segment_weight=np.array([w / sum(weight) for w in weight]),
         segment_people=np.array([f.segments[s].share * f.adults for s in SEGMENTS]),
-        scene_share=np.array(seasons.scene_share(f)),
         pace=np.array([f.scenes[s].pace for s in SCENES], dtype=np.float64),
         online=np.array([f.scenes[s].online for s in SCENES], dtype=np.float64),
         taste=np.array([[c.taste + c.segment_taste.get(s, 0.0) for c in channels] for s in SEGMENTS], dtype=np.float64),

@@ -27,7 +27,6 @@ class Params(NamedTuple):
 
     segment_weight: Floats  # [4] share of payments, adds up to 1
     segment_people: Floats  # [4] people
-    scene_share: Floats  # [6] adds up to 1
     pace: Floats  # [6]
     online: Floats  # [6]
     taste: Floats  # [4 segments, 4 channels]
