@@ -53,7 +53,7 @@ def chunks(topic: TopicPlan, days: int, size: int) -> list[Chunk]:
     sources = len(ROSTER)
     count = days * sources * EVENTS_A_TICK
     block = np.repeat(np.arange(days * sources), EVENTS_A_TICK)
-    known = event_columns("payment", topic.decoder.vocabularies)
+    known = event_columns("payment", topic.decoder.vocabularies, {}, None)
     columns = {}
     for name in topic.decoder.columns["payment"]:
         symbols, dtype = known[name].symbols, known[name].dtype

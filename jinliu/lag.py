@@ -22,11 +22,10 @@ class Lag:
         self._group = f"{prefix}jinliu"
         self._admin = KafkaAdminClient(bootstrap_servers=broker, client_id="jinliu-lag")
         self._consumer = KafkaConsumer(bootstrap_servers=broker, group_id=None, client_id="jinliu-lag")
-        events = {topic for source in world.sources for topic in source.topics}
         self._places = [
             TopicPartition(prefix + spec.name, number)
             for spec in topics.specs(world)
-            if spec.name in events or spec.name.startswith(FOLDED)
+            if spec.name in world.event_topics or spec.name.startswith(FOLDED)
             for number in range(spec.partitions)
         ]
 

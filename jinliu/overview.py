@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from streams import metrics
+from streams.plan import told
 from streams.windows import nested
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class Overview:
 
     def __init__(self, world: Topology, span_ms: tuple[int, int]) -> None:
         self._expected: dict[tuple[str, str], Windows] = {}
-        for metric in metrics.load().values():
+        for metric in told(metrics.load(), world.event_topics).values():
             if metric.rollups:
                 for windows in nested(metric.window_names(world.windows), *span_ms, world.scale.tick_ms):
                     self._expected[metric.name, windows.name] = windows

@@ -14,6 +14,7 @@ from kafka.admin import NewTopic
 from schemas.errors import JinliuError
 from streams import metrics
 from streams.partials import PARTIAL_PARTITIONS
+from streams.plan import told
 
 if TYPE_CHECKING:
     from topologies import Topology
@@ -44,7 +45,7 @@ def specs(topology: Topology) -> Iterator[TopicSpec]:
     shards = topology.scale.shards
     yield TopicSpec("runs", 1, "the run record, and how far each source is")
     yield TopicSpec("policies", 1, "dated decisions and the horizon")
-    events = tuple(dict.fromkeys(topic for source in topology.sources for topic in source.topics))
+    events = topology.event_topics
     for topic in events:
         yield TopicSpec(topic, shards, "events and ticks")
     for topic in events:
@@ -52,7 +53,7 @@ def specs(topology: Topology) -> Iterator[TopicSpec]:
         yield TopicSpec(
             f"{topic}.dead", shards, "what could not be read or was refused, whole, with the reason", KEEP | WIDE
         )
-    for metric in metrics.load().values():
+    for metric in told(metrics.load(), events).values():
         if metric.rollups:
             yield TopicSpec(f"partials.{metric.name}", PARTIAL_PARTITIONS, "folds of one window by one shard", COMPACT)
             yield TopicSpec(f"state.partials.{metric.name}", PARTIAL_PARTITIONS, "how far the merge is", COMPACT)

@@ -12,12 +12,13 @@ from jinliu import archive, jars
 from jinliu.bed import BedError
 from jinliu.children import ChildDied
 from jinliu.jvm import BrokerError
-from producers.digest import RECORDS, boundary, digest
+from producers.digest import boundary, digest
 from producers.economy import Economy
 from producers.generator import Generator
 from producers.resume import position_decoder
 from schemas import catalog
 from schemas.encode import Encoder
+from schemas.eventtopics import EVENT_TOPICS
 from schemas.recordbatch import frame, split
 from streams import metrics
 from streams.folding import decoder_of
@@ -60,11 +61,11 @@ def _kernels() -> None:
     digest(world, SEED, start, end, names)
     ids, economy = catalog.ids(None), Economy(world, SEED, ())
     generators = [Generator(world, SEED, name, start, end, economy) for name in names]
-    roster = {topic: list(world.roster(topic)) for topic in RECORDS}
+    roster = {topic: list(world.roster(topic)) for topic in EVENT_TOPICS}
     found = plans(world, {"roster": roster, "start": start, "end": end})
     partials: list[Partial] = []
     for topic, plan in found.items():
-        position_decoder(RECORDS[topic][0], ids, roster[topic])
+        position_decoder(EVENT_TOPICS[topic].record, ids, roster[topic])
         state = ShardState(plan, 0)
         rows = decoder_of(plan, ids).decode(split(_shard(topic, generators, ids)), 0)
         state.fold(rows, 0, rows.n - 1)
@@ -83,7 +84,7 @@ def _kernels() -> None:
 
 def _shard(topic: str, generators: Sequence[Generator], ids: Mapping[str, int]) -> bytearray:
     """Shard 0 of an event topic as all sources tell it, one record batch."""
-    record, key = RECORDS[topic]
+    record, key = EVENT_TOPICS[topic].record, EVENT_TOPICS[topic].key
     written, count = [], 0
     for generator in generators:
         if topic not in generator.topics:

@@ -11,19 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from producers.block import TICK_KIND, Block
 from producers.economy import Economy
-from producers.generator import TICK_KIND, Block, Generator
+from producers.generator import Generator
+from producers.options import run_id
 from schemas.encode import Encoder
+from schemas.eventtopics import EVENT_TOPICS
 
 if TYPE_CHECKING:
     from topologies import Topology
-
-RECORDS = {"payments": ("payment", "payer_id"), "operations": ("operation", "institution")}
-
-
-def run_id(topology: Topology, seed: int, start_ms: int, end_ms: int) -> str:
-    """First 16 hex digits of SHA-256 of `seed|digest|start|end`."""
-    return hashlib.sha256(f"{seed}|{topology.digest}|{start_ms}|{end_ms}".encode()).hexdigest()[:16]
 
 
 def digest(
@@ -55,9 +51,9 @@ def digest(
 
 def sequence(generator: Generator, topic: str, shard: int, run: str, block_ticks: int | None) -> Iterator[bytes]:
     """The bare bytes of one sequence in pieces, in `seq` order."""
-    record, key = RECORDS[topic]
+    spec = EVENT_TOPICS[topic]
     vocabularies = generator.vocabularies(topic)
-    events = Encoder(record, 0, vocabularies, key)
+    events = Encoder(spec.record, 0, vocabularies, spec.key)
     ticks = Encoder("tick", 0, {**vocabularies, "run": (run,)}, "source")
     step = block_ticks or max(1, min(366, generator.ticks))
     yield ticks.bare(boundary(generator, topic, shard, "OPEN", 0), 0, 1)

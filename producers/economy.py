@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from topologies import Topology
 
 DAY_MS = 86_400_000
+CHANNEL = {"alipay": 0, "wechat-pay": 1, "unionpay": 2, "banks": 3}
+"""Who carries payments to the number of its channel: the three platforms and schemes by their own name, the source
+`banks` for all banks' own mobile payment."""
 Floats = NDArray[np.float64]
 
 
@@ -194,7 +197,6 @@ def _release_gains(economy: Economy, days: int, epoch_day: int) -> Floats:
     f = economy.figures
     share = f.research.share
     years = sorted(share)
-    channel = {"alipay": 0, "wechat-pay": 1, "unionpay": 2}
     bank = {name: b for b, name in enumerate(economy.topology.banks)}
     gains = np.zeros((days, len(CHANNELS)), np.float64)
     for step in releases.steps(economy.topology, economy.seed, epoch_day, epoch_day + days):
@@ -205,7 +207,7 @@ def _release_gains(economy: Economy, days: int, epoch_day: int) -> Floats:
             year = min(max((economy.first + timedelta(days=d)).year, years[0]), years[-1])
             effort = share[year] / share[years[0]]
             gains[d, 3] += f.channels["BANK"].release_gain * float(economy.size[bank[step.institution]]) * effort
-        elif step.institution in channel:
-            c = channel[step.institution]
+        elif step.institution in CHANNEL:
+            c = CHANNEL[step.institution]
             gains[d, c] += f.channels[CHANNELS[c]].release_gain
     return gains

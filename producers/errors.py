@@ -7,6 +7,10 @@ class ProducerError(JinliuError):
     """A source or the clock cannot go on."""
 
 
+class GeneratorError(JinliuError):
+    """A source, topic or span that this world cannot tell."""
+
+
 class SendError(ProducerError):
     """The broker did not take what was sent."""
 

@@ -22,7 +22,7 @@ BLOCK_TICKS = 4096
 
 
 class Block(Protocol):
-    """What `producers.generator.Block` offers: columns of events and ticks, and the events of each tick, in log
+    """What `producers.block.Block` offers: columns of events and ticks, and the events of each tick, in log
     order."""
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from producers import releases
+from producers.block import Block, Numbering
+from producers.economy import CHANNEL
 from producers.philox import seed_word, stream
 from producers.scalar import word
 
@@ -21,8 +24,10 @@ _OPENS_MS = 9 * 3_600_000
 _OFFICE_MS = 8 * 3_600_000
 
 
-class Operations:
-    """The operations one source tells; an institution's index in the topology modulo shards is its shard."""
+class OperationEmitter:
+    """The operations of one source (a `producers.block.Emitter`); an institution's index in the topology modulo shards
+    is its shard.
+    """
 
     def __init__(self, economy: Economy, source: str) -> None:
         topology = economy.topology
@@ -30,8 +35,16 @@ class Operations:
         self._told = next(s.institutions for s in topology.sources if s.name == source)
         self._codes = {institution.id: n for n, institution in enumerate(topology.institutions)}
         self._banks = {bank: b for b, bank in enumerate(topology.banks)}
-        self._channel = {"alipay": 0, "wechat-pay": 1, "unionpay": 2}
+        self._numbering = Numbering(topology, "operations", source)
         self._known: tuple[int, list[releases.Step]] = (0, [])
+
+    def vocabularies(self) -> Mapping[str, tuple[str, ...]]:
+        return {"institution": tuple(self._codes)}
+
+    def block(self, shard: int, first: int, ticks: int, seq: int) -> Block:
+        tick_ms = self._economy.topology.scale.tick_ms
+        rows = self.rows(shard, first * tick_ms, (first + ticks) * tick_ms)
+        return self._numbering.block(shard, first, ticks, seq, rows, "amount_fen")
 
     def _steps(self, days: int) -> list[releases.Step]:
         """Steps of this source's institutions over the first `days` days."""
@@ -52,6 +65,8 @@ class Operations:
                 at = step.day * DAY_MS + self._time_of_day(step.institution, step.day, step.kind)
                 found.append((at, self._codes[step.institution], KINDS.index(step.kind), None, step.days))
         for name in mine:
+            if name not in self._banks and name not in CHANNEL:
+                continue  # no mechanism gives it revenue
             found += self._months(name, first, last)
         found = sorted((row for row in found if start_ms <= row[0] < end_ms), key=lambda row: row[:3])
         columns = list(zip(*found, strict=True)) if found else [(), (), (), (), ()]
@@ -93,7 +108,7 @@ class Operations:
             return round(figures.research.bank_revenue_yuan_a_year * 100 * size * today.day / 365)
         begin = today.toordinal() - self._economy.first.toordinal() - today.day + 1
         days = range(max(0, begin), begin + today.day)
-        carried = sum(float(self._economy.day(d).amount_fen[self._channel[name]]) for d in days)
+        carried = sum(float(self._economy.day(d).amount_fen[CHANNEL[name]]) for d in days)
         return round(carried * figures.research.platform_fee)
 
     def _research_share(self, name: str, year: int) -> float:

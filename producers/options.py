@@ -9,10 +9,13 @@ from producers.errors import ProducerError
 if TYPE_CHECKING:
     from topologies import Topology
 
-RECORDS = {"payments": "payment", "operations": "operation"}
-"""Event topic to the record its events are."""
 COMPRESSIONS = ("lz4", "none")
 RUNS, POLICIES = "runs", "policies"
+
+
+def run_id(topology: "Topology", seed: int, start_ms: int, end_ms: int) -> str:
+    """First 16 hex digits of SHA-256 over seed, topology digest and span: the same run has the same id anywhere."""
+    return hashlib.sha256(f"{seed}|{topology.digest}|{start_ms}|{end_ms}".encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +58,8 @@ class Options:
 
     @property
     def run_id(self) -> str:
-        """First 16 hex digits of SHA-256 over seed, topology digest and span: the same run has the same id anywhere."""
-        text = f"{self.seed}|{self.topology.digest}|{self.start_ms}|{self.end_ms}"
-        return hashlib.sha256(text.encode()).hexdigest()[:16]
+        """The run's, by `run_id`."""
+        return run_id(self.topology, self.seed, self.start_ms, self.end_ms)
 
     @property
     def ticks(self) -> int:
@@ -73,5 +75,4 @@ class Options:
 
     def roster(self) -> dict[str, tuple[str, ...]]:
         """Event topic to the sources that tell it, in order."""
-        topics = sorted({topic for source in self.topology.sources for topic in source.topics})
-        return {topic: tuple(self.topology.roster(topic)) for topic in topics}
+        return {topic: tuple(self.topology.roster(topic)) for topic in sorted(self.topology.event_topics)}

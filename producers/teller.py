@@ -16,7 +16,7 @@ from producers.errors import TopicMissingError
 from producers.feed import Blocks, Encoders, Feed, Span
 from producers.levers import LeverError
 from producers.logs import BatchLog, Entry, TopicReader
-from producers.options import POLICIES, RECORDS, Options
+from producers.options import POLICIES, Options
 from producers.ownership import Ownership
 from producers.policies import LIVE, Anchor, Decision, PolicyLog
 from producers.producer import BatchProducer
@@ -25,6 +25,7 @@ from producers.resume import LogEnds
 from producers.runrecord import Run
 from schemas import catalog
 from schemas.encode import Encoder
+from schemas.eventtopics import EVENT_TOPICS
 from schemas.recordbatch import CODECS
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,6 @@ POLL_S = 0.05
 IDLE_S = 0.005
 """Wait for the horizon: shorter while acknowledgements, and so progress, are still to come."""
 FLUSH_S = 120.0
-KEYS = {"payments": "payer_id", "operations": "institution"}
 
 Build = Callable[[Options, Sequence[Decision]], Mapping[str, Blocks]]
 """Makes one generator a source under the levers in force."""
@@ -99,12 +99,13 @@ class Teller:
                 found = batches.partitions(place)
                 if found != shards:
                     raise TopicMissingError(f"topic {place} has {found} partitions, the topology has {shards} shards")
+                spec = EVENT_TOPICS[topic]
                 words = {**self._generators[told[0]].vocabularies(topic), "source": roster}
                 encoders = Encoders(
-                    Encoder(RECORDS[topic], self._ids[RECORDS[topic]], words, KEYS[topic]),
+                    Encoder(spec.record, self._ids[spec.record], words, spec.key),
                     Encoder("tick", self._ids["tick"], {"source": roster, "run": (run.id,)}, "source"),
                 )
-                ends = LogEnds(batches, place, RECORDS[topic], self._ids, roster, options.start_ms)
+                ends = LogEnds(batches, place, spec.record, self._ids, roster, options.start_ms)
                 for shard in range(shards):
                     for source, position in ends.find(shard, told).items():
                         sequence = feeds.Sequence(source, roster.index(source), topic, place, shard)

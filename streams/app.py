@@ -13,7 +13,7 @@ from streams import fetch, metrics
 from streams.engine import Engine
 from streams.folding import FoldTask, decoder_of
 from streams.merging import MergeTask
-from streams.plan import plans
+from streams.plan import plans, told
 from streams.runrecord import wait_for_run
 from streams.telemetry import Telemetry
 from streams.transport import transport_for
@@ -54,11 +54,11 @@ def create_app(options: Options, run: Mapping[str, Any] | None = None) -> App:
         RunMismatchError: the topics hold a run of another topology.
     """
     run = wait_for_run(options) if run is None else run
-    known = metrics.load()  # before the ids: a metric of one's own gets its schema's id when it is loaded
+    known = told(metrics.load(), run["roster"])  # before the ids: a metric of one's own gets its id when loaded
     ids = catalog.ids(options.registry)
     tasks: dict[str, Callable[[int], Task]] = {}
     decoders: dict[str, fetch.RowsDecoder] = {}
-    by_topic = plans(options.topology, run)
+    by_topic = plans(options.topology, run, known)
     for name, plan in by_topic.items():
         topic = options.topic(name)
         decoders[topic] = decoder_of(plan, ids)

@@ -118,14 +118,10 @@ class _Body:
         if rollup.where:
             self.lines += [f"if not ({self._condition(rollup.where)}):", "    continue"]
         self.lines += WINDOW.split("\n")
-        cell = "np.int64(0)"
+        cell = ""
         for key, symbols in zip(rollup.keys, layout.symbols, strict=True):
-            cell = (
-                f"({cell}) * {len(symbols)} + np.int64(c_{key}[i])"
-                if cell != "np.int64(0)"
-                else f"np.int64(c_{key}[i])"
-            )
-        self.lines.append(f"cell = {cell}")
+            cell = f"({cell}) * {len(symbols)} + {self._code(key)}" if cell else self._code(key)
+        self.lines.append(f"cell = {cell or 'np.int64(0)'}")
         for measure in rollup.measures.values():
             if measure.kind in (m.TOTAL, m.HISTOGRAM) and (measure.column or measure.times):
                 self._product(measure)
@@ -154,7 +150,7 @@ class _Body:
         at = "cell" if part.offset == 0 else f"{part.offset} + cell"
         if measure.kind in (m.COUNT, m.TOTAL, m.HISTOGRAM):
             if measure.by is not None:
-                at = f"{part.offset} + cell * {part.shape[-1]} + np.int64(c_{measure.by}[i])"
+                at = f"{part.offset} + cell * {part.shape[-1]} + {self._code(measure.by)}"
             if measure.kind == m.HISTOGRAM:
                 at = f"{part.offset} + cell * {part.shape[-1]} + {self._bin(name, measure)}"
             lines = self._sum(at, measure)
@@ -196,12 +192,16 @@ class _Body:
             return f"np.int64(h_{name}[min(max({value}, np.int64(0)), np.int64({last}))])"
         return f'np.int64(np.searchsorted(h_{name}, {value}, side="right"))'
 
+    def _code(self, column: str) -> str:
+        """Place of the event's value on the column's axis; the topic's rules have refused what has none."""
+        low = self.layout.columns[column].low
+        return f"(np.int64(c_{column}[i]) - np.int64({low}))" if low else f"np.int64(c_{column}[i])"
+
     def _condition(self, where: m.Where) -> str:
         terms = []
         for column, wanted in where.items():
-            symbols = self.layout.columns[column].symbols
-            assert symbols is not None, column
-            codes = sorted(symbols.index(symbol) for symbol in (wanted if isinstance(wanted, tuple) else (wanted,)))
+            known = self.layout.columns[column]
+            codes = sorted(known.code(symbol) for symbol in (wanted if isinstance(wanted, tuple) else (wanted,)))
             terms.append("(" + " or ".join(f"c_{column}[i] == {code}" for code in codes) + ")")
         return " and ".join(terms)
 

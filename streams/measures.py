@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from streams.errors import DefinitionError
 
-Symbol: TypeAlias = str | bool
+Symbol: TypeAlias = str | bool | int
 Where: TypeAlias = Mapping[str, "Symbol | tuple[Symbol, ...]"]
 
 COUNT, TOTAL, LARGEST, SMALLEST, HISTOGRAM, DISTINCT = "count", "total", "largest", "smallest", "histogram", "distinct"

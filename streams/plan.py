@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from schemas import catalog
+from schemas.eventtopics import BANKS, EVENT_TOPICS, KEY_RANGE_MAX, EventTopic
 from schemas.layout import fields
 from streams import metrics as bundled
 from streams import refusal
@@ -27,47 +28,6 @@ TICK = "tick"
 TICK_COLUMNS = ("source", "seq", "kind", "shard", "tick_start", "tick_end", "events", "amount_fen")
 EVENT_COLUMNS = ("source", "seq", "event_time")
 DTYPE = {"long": "int64", "int": "int32", "enum": "int8", "boolean": "bool", "double": "float64", "string": "int16"}
-
-
-@dataclass(frozen=True, slots=True)
-class EventTopic:
-    """An event topic: its record, the amount its control totals add up, how many real events it stands for, the field
-    that places an event in a shard, and range rules.
-
-    person: field with a person id. institution: string field whose code places the event. vocabularies: string field
-    -> "banks" or "institutions". rules: what else an event of the run cannot be.
-    """
-
-    record: str
-    amount: str | None = None
-    weight: str | None = None
-    person: str | None = None
-    institution: str | None = None
-    vocabularies: Mapping[str, str] = field(default_factory=dict)
-    rules: tuple[Rule, ...] = ()
-
-
-EVENT_TOPICS: Mapping[str, EventTopic] = {
-    "payments": EventTopic(
-        record="payment",
-        amount="amount_fen",
-        weight="weight",
-        person="payer_id",
-        vocabularies={"payer_bank": "banks", "payee_bank": "banks"},
-        rules=(
-            refusal.outside("amount_fen", 0, refusal.AMOUNT_FEN_MAX),
-            refusal.outside("weight", 1, refusal.WEIGHT_MAX),
-            refusal.outside("latency_ms", 0, refusal.LATENCY_MS_MAX, "int32"),
-        ),
-    ),
-    "operations": EventTopic(
-        record="operation",
-        amount="amount_fen",
-        institution="institution",
-        vocabularies={"institution": "institutions"},
-        rules=(refusal.outside("amount_fen", 0, refusal.TOTAL_FEN_MAX),),
-    ),
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,29 +88,36 @@ def world_of(topology: Topology) -> World:
 def plans(
     topology: Topology, run: Mapping[str, Any], metrics: Mapping[str, Metric] | None = None
 ) -> dict[str, TopicPlan]:
-    """A plan for every event topic that a metric reads, by topic.
+    """A plan for every event topic that the run's sources tell, by topic: also one that no metric reads has accounts
+    and dead letters.
 
-    run: the run record (roster, start, end). metrics: by name, all bundled ones by default. Raises DefinitionError,
-    WindowError.
+    run: the run record (roster, start, end). metrics: by name, all bundled ones by default; those that read a topic
+    which nobody tells are left out. Raises DefinitionError, WindowError.
     """
-    chosen = bundled.load() if metrics is None else metrics
+    chosen = told(bundled.load() if metrics is None else metrics, run["roster"])
     world = world_of(topology)
-    wanted = dict.fromkeys(topic for metric in chosen.values() for topic in metric.topics())
     scale = topology.scale
     return {
         topic: plan_topic(
-            topic, world, _roster(run, topic), (run["start"], run["end"], scale.tick_ms),
+            topic, world, tuple(roster), (run["start"], run["end"], scale.tick_ms),
             (scale.lateness_ticks, scale.patience_ticks), tuple(chosen.values()), topology.windows,
         )
-        for topic in wanted
+        for topic, roster in run["roster"].items() if roster
     }  # fmt: skip
 
 
-def _roster(run: Mapping[str, Any], topic: str) -> tuple[str, ...]:
-    if not run["roster"].get(topic):
-        told = ", ".join(run["roster"])
-        raise DefinitionError(f"a metric reads topic {topic!r}, which no source of this run tells; they tell {told}")
-    return tuple(run["roster"][topic])
+def told(metrics: Mapping[str, Metric], topics: Collection[str]) -> dict[str, Metric]:
+    """The metrics that read nothing but these topics: those a world that tells them computes.
+
+    Raises DefinitionError for a metric of a topic that there is not.
+    """
+    for metric in metrics.values():
+        for topic in metric.topics():
+            if topic not in EVENT_TOPICS:
+                raise DefinitionError(
+                    f"metric {metric.name!r}: no event topic {topic!r}; known: {', '.join(EVENT_TOPICS)}"
+                )
+    return {name: metric for name, metric in metrics.items() if all(topic in topics for topic in metric.topics())}
 
 
 def plan_topic(
@@ -170,8 +137,8 @@ def plan_topic(
         raise DefinitionError(f"no event topic {topic!r}; known: {', '.join(EVENT_TOPICS)}")
     vocabularies = {"source": roster}
     for name, words in spec.vocabularies.items():
-        vocabularies[name] = world.banks if words == "banks" else world.institutions
-    columns = event_columns(spec.record, vocabularies)
+        vocabularies[name] = world.banks if words == BANKS else world.institutions
+    columns = event_columns(spec.record, vocabularies, spec.bounds, spec.person)
     people = -(-world.people // world.shards)
     rollups = []
     for metric in sorted(metrics, key=lambda metric: metric.name):
@@ -181,7 +148,7 @@ def plan_topic(
                 rollups.append(
                     BoundRollup(metric.name, bind(rollup, columns, people, metric.name), nested(names, *span))
                 )
-    rules = _rules(spec)
+    rules = _rules(spec, columns)
     sums = (name for name in (spec.amount, spec.weight) if name)
     read = dict.fromkeys((*EVENT_COLUMNS, *sums, *(rule.column for rule in rules)))
     for bound in rollups:
@@ -195,14 +162,21 @@ def plan_topic(
     )  # fmt: skip
 
 
-def event_columns(record: str, vocabularies: Mapping[str, Sequence[str]]) -> dict[str, Column]:
-    """Columns of a record as rollups see them; strings without a vocabulary cannot be read by a rollup."""
+def event_columns(
+    record: str,
+    vocabularies: Mapping[str, Sequence[str]],
+    bounds: Mapping[str, tuple[int, int]],
+    person: str | None,
+) -> dict[str, Column]:
+    """Columns of a record as rollups see them; strings without a vocabulary cannot be read by a rollup, integers are
+    keys where their bounds leave few enough values.
+    """
     parsed = catalog.schema(record).parsed
-    person = next((spec.person for spec in EVENT_TOPICS.values() if spec.record == record), None)
     symbols = {field["name"]: _enumeration(field["type"]) for field in parsed["fields"]}
     columns = {}
     for item in fields(parsed):
         closed: tuple[Any, ...] | None = None
+        least, most = bounds.get(item.name, (0, KEY_RANGE_MAX))
         if item.type == "enum":
             closed = symbols[item.name]
         elif item.type == "boolean":
@@ -211,8 +185,11 @@ def event_columns(record: str, vocabularies: Mapping[str, Sequence[str]]) -> dic
             if item.name not in vocabularies:
                 continue
             closed = tuple(vocabularies[item.name])
+        elif most - least < KEY_RANGE_MAX:
+            closed = tuple(range(least, most + 1))
         if item.type != "fixed":
-            columns[item.name] = Column(DTYPE[item.type], closed, item.nullable, item.name == person)
+            low = least if item.type in ("int", "long") and closed else 0
+            columns[item.name] = Column(DTYPE[item.type], closed, item.nullable, item.name == person, low)
     return columns
 
 
@@ -224,10 +201,12 @@ def _enumeration(kind: Any) -> tuple[str, ...] | None:
     return None
 
 
-def _rules(spec: EventTopic) -> tuple[Rule, ...]:
+def _rules(spec: EventTopic, columns: Mapping[str, Column]) -> tuple[Rule, ...]:
     rules = [refusal.outside_span(), *(refusal.unknown(name) for name in spec.vocabularies)]
     if spec.person is not None:
         rules.append(refusal.foreign_person(spec.person))
     if spec.institution is not None:
         rules.append(refusal.foreign_code(spec.institution))
-    return (*rules, *spec.rules)
+    for name, (least, most) in spec.bounds.items():
+        rules.append(refusal.outside(name, least, most, columns[name].dtype))
+    return tuple(rules)

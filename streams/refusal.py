@@ -17,16 +17,6 @@ from streams.nativecode import HEADER, NUMBA_TYPE
 UInt8 = npt.NDArray[np.uint8]
 Refuse = Callable[[Mapping[str, Any], npt.NDArray[np.int64]], UInt8]
 FIRST_CODE = 32
-AMOUNT_FEN_MAX = 10**10
-WEIGHT_MAX = 10**7
-"""A payment of 100 million yuan that stands for 10 million is absurd, and yet their product fits int64 92 times; what
-they come to over a run is bounded by the ledger."""
-
-LATENCY_MS_MAX = 60_000
-"""No client waits a minute. Weighted by the most, 15 million of these fit into the sum of a window."""
-
-TOTAL_FEN_MAX = 10**16
-"""A bank's revenue of a month: 100 trillion yuan."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +34,7 @@ def outside_span() -> Rule:
     return Rule("event_time", "int64", "x < start or x >= end", "event_time lies outside the span of the run")
 
 
-def outside(column: str, least: int, most: int, dtype: str = "int64") -> Rule:
+def outside(column: str, least: int, most: int, dtype: str) -> Rule:
     return Rule(column, dtype, f"x < {least} or x > {most}", f"{column} is not between {least} and {most}")
 
 

@@ -26,9 +26,9 @@ CELLS_MAX = 4_000_000
 class Rollup:
     """What to fold.
 
-    keys: event columns with a closed set of values (enumerations, booleans, strings with a vocabulary); cells are
-    their product. measures: name -> measure. where: only events that match are folded, column -> symbol or tuple of
-    symbols, ANDed.
+    keys: event columns with a closed set of values (enumerations, booleans, strings with a vocabulary, integers with
+    narrow bounds); cells are their product. measures: name -> measure. where: only events that match are folded,
+    column -> symbol or tuple of symbols, ANDed.
     """
 
     name: str
@@ -50,13 +50,19 @@ class Column:
     """An event column: numpy dtype name, and its symbols in code order when it is a closed set.
 
     nullable: whether it may be null, which the decoder makes 0. person: whether it is the topic's person field, whose
-    ids are numbered within a shard.
+    ids are numbered within a shard. low: the column's value for its first symbol.
     """
 
     dtype: str
     symbols: tuple[m.Symbol, ...] | None = None
     nullable: bool = False
     person: bool = False
+    low: int = 0
+
+    def code(self, symbol: m.Symbol) -> int:
+        """The value a symbol has in the column."""
+        assert self.symbols is not None
+        return self.low + self.symbols.index(symbol)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,7 @@ from topologies.validation import refuse
 Id = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9-]*$"), Allowed("lower-case letters, digits and hyphens, such as wechat-pay")
 ]
-Topic = Literal["payments", "postings", "loans", "wealth", "operations"]
+Topic = Literal["payments", "operations"]  # each has an entry in schemas.eventtopics and an emitter
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[StrictInt, Field(ge=1, le=10**12)]
 Kind = Literal[
@@ -204,6 +204,11 @@ class Topology(_Part):
     def population(self) -> int:
         """Number of simulated people; their ids are 0 .. population - 1."""
         return self.economy.adults // self.scale.person_weight
+
+    @property
+    def event_topics(self) -> tuple[str, ...]:
+        """The event topics that the sources tell, in order of first naming."""
+        return tuple(dict.fromkeys(topic for source in self.sources for topic in source.topics))
 
     def roster(self, topic: str) -> tuple[str, ...]:
         """Names of the sources that tell a topic, in order."""

@@ -25,6 +25,7 @@ from jinliu.oracle.proof import Institution, Proof
 from schemas import catalog
 from streams import metrics as bundled
 from streams.metric import Metric
+from streams.plan import told
 from streams.rows import avro
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ def verify(
     another log than the broker's, for tests. Raises OracleError where the log cannot be judged, where it holds the run
     of another topology, and for a metric whose proof is absent or leaves out a field.
     """
-    chosen = dict(bundled.load() if metrics is None else metrics)
+    chosen = told(bundled.load() if metrics is None else metrics, topology.event_topics)
     for metric in chosen.values():
         if metric.rollups and not metric.proof.strip():
             raise OracleError(f"metric {metric.name!r} has no proof: give it the SQL that recomputes its rows")

@@ -14,6 +14,7 @@ from jinliu.report.intervals import Interval
 from jinliu.report.measured import Measured, Unmeasured, load, put_in
 from schemas import catalog
 from streams import metrics as bundled
+from streams.plan import told
 from streams.rows import avro
 from topologies import claims as paper
 
@@ -115,12 +116,12 @@ def report(
     asked = _chosen(claims)
     reader = log or KafkaLog(broker, prefix)
     try:
-        bundled.load()  # before the ids: a metric of one's own has its schema's from then on
+        metrics = told(bundled.load(), topology.event_topics)  # before the ids: it gives a metric of one's own its id
         ids = catalog.ids(registry)
         run = found.run(reader, ids)
         _same_world(run, topology)
         rows: dict[str, list[Row]] = {}
-        for name, metric in bundled.load().items():
+        for name, metric in metrics.items():
             if asked.keys().isdisjoint(metric.claims):
                 continue  # nothing asked is measured from it
             rows[name] = list(found.rows(reader, f"metrics.{name}", avro(name, metric.row), ids[name]))

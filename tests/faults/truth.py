@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from jinliu.oracle.log import KafkaLog
 from jinliu.subscription import MetricReader
-from producers.digest import RECORDS, digest
+from producers.digest import digest
 from schemas import catalog
+from schemas.eventtopics import EVENT_TOPICS
 from streams import metrics
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def sequences(address: str, world: Topology) -> dict[Place, Sequence]:
     found: dict[Place, Sequence] = {}
     log = KafkaLog(address)
     try:
-        for topic in RECORDS:
+        for topic in EVENT_TOPICS:
             for shard, (first, end) in log.extents(topic).items():
                 assert first == 0, f"{topic}/{shard} begins at {first}"
                 for source in world.roster(topic):

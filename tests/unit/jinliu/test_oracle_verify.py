@@ -18,7 +18,8 @@ from jinliu.oracle.contract import MAX_SEQ_JUMP, TOPICS
 from jinliu.oracle.decode import bare
 from jinliu.oracle.plain import datum
 from schemas import catalog
-from streams import metrics, plan, refusal
+from schemas.eventtopics import EVENT_TOPICS
+from streams import metrics, plan
 from streams.metric import Metric
 from streams.metrics import load
 from streams.rows import avro
@@ -292,14 +293,11 @@ def test_a_metric_without_a_proof_is_refused() -> None:
 
 def test_the_restated_contract_is_the_engines() -> None:
     assert plan.MAX_SEQ_JUMP == MAX_SEQ_JUMP
-    assert TOPICS["payments"].ranges == {
-        "amount_fen": (0, refusal.AMOUNT_FEN_MAX),
-        "weight": (1, refusal.WEIGHT_MAX),
-        "latency_ms": (0, refusal.LATENCY_MS_MAX),
-    }
-    assert {name: topic.record for name, topic in plan.EVENT_TOPICS.items()} == {
-        name: topic.record for name, topic in TOPICS.items()
-    }
+    assert TOPICS.keys() == EVENT_TOPICS.keys()
+    for name, topic in EVENT_TOPICS.items():
+        stated = TOPICS[name]
+        assert (stated.record, stated.person, stated.institution) == (topic.record, topic.person, topic.institution)
+        assert (stated.words, stated.ranges) == (topic.vocabularies, topic.bounds)
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,10 @@ class World:
     )
     levers: Mapping[str, Any] = field(default_factory=lambda: {"federated": None, "route": None})
 
+    @property
+    def event_topics(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(topic for source in self.sources for topic in source.topics))
+
     def roster(self, topic: str) -> tuple[str, ...]:
         return tuple(source.name for source in self.sources if topic in source.topics)
 

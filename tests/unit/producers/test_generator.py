@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import topologies
+from producers.block import Block
 from producers.digest import digest
 from producers.economy import DAY_MS, Economy
-from producers.generator import Block, Generator, GeneratorError
+from producers.errors import GeneratorError
+from producers.generator import Generator
 
 CHINA = topologies.load("china")
 SMALL = topologies.load("small")

@@ -138,7 +138,7 @@ def rows(plan: TopicPlan, records: Sequence[Any], first: int = 0, offsets: Seque
     read-only as decoded.
     """
     kinds = [record if isinstance(record, int) else int(TICK in record) for record in records]
-    known = event_columns(plan.record, plan.decoder.vocabularies)
+    known = event_columns(plan.record, plan.decoder.vocabularies, {}, None)
     events = [record for record, kind in zip(records, kinds, strict=True) if kind == 0]
     ticks = [record for record, kind in zip(records, kinds, strict=True) if kind == 1]
     columns: dict[str, dict[str, Any]] = {plan.record: {}, TICK: {}}

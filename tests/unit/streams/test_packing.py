@@ -14,7 +14,7 @@ from streams.rollup import ADD, Layout, bind
 from tests.unit.streams.chunks import BANKS, ROSTER
 from tests.unit.streams.everything import KEYED, PEOPLE
 
-COLUMNS = event_columns("payment", {"source": ROSTER, "payer_bank": BANKS, "payee_bank": BANKS})
+COLUMNS = event_columns("payment", {"source": ROSTER, "payer_bank": BANKS, "payee_bank": BANKS}, {}, "payer_id")
 LAYOUTS = [bind(KEYED, COLUMNS, 150), bind(PEOPLE, COLUMNS, 150)]
 CELLS = st.one_of(st.just(0), st.integers(-3, 200), st.integers(-(2**63), 2**63 - 1))
 

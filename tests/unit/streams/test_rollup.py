@@ -9,14 +9,17 @@ import numpy as np
 import pytest
 
 from streams.errors import DefinitionError
+from streams.foldkernel import fold_pass
 from streams.measures import Measure, count, distinct, histogram, largest, smallest, total
-from streams.metric import Merged, Metric, Window
+from streams.metric import Folded, Merged, Metric, Window
+from streams.openwindows import BoundRollup, OpenWindows
 from streams.packing import unpack_into
 from streams.plan import event_columns
 from streams.rollup import Column, Rollup, bind
 from streams.rows import Row
 from streams.shard import ShardState
-from tests.unit.streams.chunks import ROSTER, payment, plan_for, rows, tick
+from streams.windows import nested
+from tests.unit.streams.chunks import DAY, ROSTER, payment, plan_for, rows, tick
 
 GREATEST = 2**63 - 1
 COLUMNS = {
@@ -85,12 +88,52 @@ def test_what_is_read_as_it_is_meant_is_bound(measure: Measure) -> None:
 
 
 def test_columns_know_whether_they_are_null_and_whose_they_are() -> None:
-    payments = event_columns("payment", {"source": ROSTER})
-    operations = event_columns("operation", {"source": ROSTER})
+    payments = event_columns("payment", {"source": ROSTER}, {}, "payer_id")
+    operations = event_columns("operation", {"source": ROSTER}, {}, None)
     assert [name for name, column in payments.items() if column.person] == ["payer_id"]
     assert not any(column.nullable for column in payments.values())
     assert [name for name, column in operations.items() if column.nullable] == ["amount_fen", "days"]
     assert not any(column.person for column in operations.values())
+
+
+def test_an_integer_with_narrow_bounds_is_a_key() -> None:
+    columns = COLUMNS | {"month": Column("int32", tuple(range(-2, 4)), low=-2)}
+    aged = Rollup(
+        name="aged",
+        topic="things",
+        keys=("month", "colour"),
+        where={"month": (-1, 0, 3)},
+        measures={
+            "n": count(),
+            "fen": total("fen"),
+            "by_month": total("fen", by="month"),
+            "old": count(where={"month": 3}),
+        },
+    )
+    layout = bind(aged, columns, 100)
+    windows = OpenWindows(BoundRollup("m", layout, nested(("day",), 0, DAY, DAY)), fold_pass(layout), 1)
+    events = {
+        "event_time": np.zeros(5, np.int64),
+        "month": np.array([-2, -1, 0, 3, 3], np.int32),
+        "colour": np.array([0, 1, 1, 0, 0], np.int8),
+        "fen": np.array([1, 2, 4, 8, 16], np.int64),
+    }
+    windows.fold(np.ones(5, np.uint8), events, 0)
+    folded = Folded(layout)
+    folded.add(windows.close(DAY)[0].packed)
+    assert folded.symbols("month") == (-2, -1, 0, 1, 2, 3)
+    assert folded["n"].tolist() == [[0, 0], [0, 1], [0, 1], [0, 0], [0, 0], [2, 0]]
+    assert folded["fen"].sum(axis=1).tolist() == [0, 2, 4, 0, 0, 24]
+    assert folded["by_month"][5, 0].tolist() == [0, 0, 0, 0, 0, 24]
+    assert folded["old"].tolist()[5] == [2, 0]
+
+
+def test_which_integers_are_keys() -> None:
+    found = event_columns("payment", {"source": ROSTER}, {"weight": (1, 100), "amount_fen": (0, 10**10)}, None)
+    assert found["weight"].symbols == tuple(range(1, 101))
+    assert (found["weight"].low, found["weight"].code(7)) == (1, 7)
+    assert found["amount_fen"].symbols is None
+    assert found["latency_ms"].symbols is None
 
 
 EXTREMES = Rollup(

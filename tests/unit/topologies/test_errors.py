@@ -58,7 +58,7 @@ WRONG = [
         "ids under institutions",
     ),
     (
-        "sources:\n- {name: new, topics: [loans], institutions: [icbc]}",
+        "sources:\n- {name: new, topics: [operations], institutions: [icbc]}",
         4,
         "sources.new.institutions[0]",
         "told by banks",
