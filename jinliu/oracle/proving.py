@@ -63,8 +63,8 @@ def verify(
     another log than the broker's, for tests. Raises OracleError where the log cannot be judged, where it holds the run
     of another topology, and for a metric whose proof is absent or leaves out a field.
     """
-    chosen = told(bundled.load() if metrics is None else metrics, topology.event_topics)
-    for metric in chosen.values():
+    known = bundled.load() if metrics is None else metrics
+    for metric in known.values():
         if metric.rollups and not metric.proof.strip():
             raise OracleError(f"metric {metric.name!r} has no proof: give it the SQL that recomputes its rows")
     tell = on_progress or (lambda progress: None)
@@ -74,6 +74,7 @@ def verify(
             ids = catalog.ids(registry)
             run = found.run(reader, ids)
             _check(run, topology)
+            chosen = told(known, run["roster"])
             verdict = Verdict()
             moment = look(reader, chosen, ids)
             tasks = _tasks(reader, topology, run, chosen, ids, directory, verdict, moment.reached)

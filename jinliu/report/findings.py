@@ -116,12 +116,12 @@ def report(
     asked = _chosen(claims)
     reader = log or KafkaLog(broker, prefix)
     try:
-        metrics = told(bundled.load(), topology.event_topics)  # before the ids: it gives a metric of one's own its id
+        known = bundled.load()  # before the ids: a metric of one's own has its schema's from then on
         ids = catalog.ids(registry)
         run = found.run(reader, ids)
         _same_world(run, topology)
         rows: dict[str, list[Row]] = {}
-        for name, metric in metrics.items():
+        for name, metric in told(known, run["roster"]).items():
             if asked.keys().isdisjoint(metric.claims):
                 continue  # nothing asked is measured from it
             rows[name] = list(found.rows(reader, f"metrics.{name}", avro(name, metric.row), ids[name]))
