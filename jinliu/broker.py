@@ -12,6 +12,8 @@ import contextlib
 import fcntl
 import json
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -31,6 +33,14 @@ STOP_LIMIT_S = 30.0
 PORT_ATTEMPTS = 3
 PORT_TAKEN = "Address already in use"
 HEAP = "512m"
+FULL_BYTES = 4 << 20
+"""Less than this free is a full disk: a batch is up to one MB, and several partitions are written at once."""
+NO_ROOM = re.compile("No space left on device|Disk quota exceeded")
+LOG_LINE = re.compile(r"\d{4}-\d\d-\d\d\S* ([A-Z]+) ")
+STACK_LINE = re.compile(r"\s+(at |\.\.\. \d)")
+LOGGED_ONLY = "LoggingFaultHandler)"
+"""Who logs an error that Kafka goes on after."""
+LAST_LINES = 5
 LEASH = 'read -r _; sleep 3; kill -TERM "$1"'
 """Its standard input ends with the process that holds the other end. The children of a killed `up` still find the
 broker while they end."""
@@ -54,7 +64,7 @@ def answers(address: str, timeout_s: float = 1.0) -> bool:
             connection.sendall(len(request).to_bytes(4, "big") + request)
             reply = connection.recv(8)
             return len(reply) == 8 and reply[4:8] == b"\x00\x00\x00\x01"
-    except OSError:
+    except (OSError, UnicodeError):  # the latter for what can be no host's name, such as a..b
         return False
 
 
@@ -124,7 +134,7 @@ class EmbeddedBroker:
         ------
         BrokerError
             When one runs on this data already, the port is taken, or it ends or does not answer within a minute; the
-            message then holds the end of its log.
+            message then quotes its log, and says if the disk is full.
         """
         with _alone(self.home):
             if abandoned(self.data):
@@ -155,21 +165,25 @@ class EmbeddedBroker:
         raise AssertionError("unreachable")
 
     def _run(self, aot: list[str]) -> None:
-        command = jvm.command(jvm.configure(self.home, self.port, free_port()), self.heap, aot)
+        jvm.configure(self.home, self.port, free_port())
+        command = jvm.command(self.home, self.heap, aot)
         told = self.home / "server.json"
         former = told.read_text() if told.exists() else None
         with self.log.open("ab") as log:
+            began = log.tell()
             # Its own session: Ctrl-C in the terminal reaches only us, and we end the children in order.
             self.process = subprocess.Popen(
-                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
-            )
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
+                cwd=self.home, env=jvm.environment(),
+            )  # fmt: skip
         self._put_on_leash(self.process.pid)
-        told.write_text(json.dumps({"pid": self.process.pid, "port": self.port, "starter": os.getpid()}))
+        told_now = {"pid": self.process.pid, "port": self.port, "starter": os.getpid(), "log_from": began}
         try:
+            told.write_text(json.dumps(told_now))
             self._wait_for_answer(self.process)
         except BaseException:
             self.kill()
-            told.unlink() if former is None else told.write_text(former)
+            told.unlink(missing_ok=True) if former is None else told.write_text(former)
             raise
 
     def _put_on_leash(self, pid: int) -> None:
@@ -193,9 +207,9 @@ class EmbeddedBroker:
         end = time.monotonic() + START_LIMIT_S
         while not (answers(self.address) and leads(self.address)):
             if process.poll() is not None:
-                raise BrokerError(f"the embedded Kafka ended with code {process.returncode}: {self._log_end()}")
+                raise BrokerError(f"the embedded Kafka ended with code {process.returncode}: {self._why()}")
             if time.monotonic() > end:
-                raise BrokerError(f"the embedded Kafka did not answer within {START_LIMIT_S:.0f} s: {self._log_end()}")
+                raise BrokerError(f"the embedded Kafka did not answer within {START_LIMIT_S:.0f} s: {self._why()}")
             time.sleep(0.02)
 
     def _log_from(self, offset: int) -> str:
@@ -203,15 +217,15 @@ class EmbeddedBroker:
             log.seek(offset)
             return log.read().decode(errors="replace")
 
-    def _log_end(self) -> str:
-        lines = self.log.read_text(errors="replace").strip().splitlines()[-5:]
-        return " | ".join(lines) + f" (whole log: {self.log})"
+    def _why(self) -> str:
+        full = no_room(self.data)
+        return f"{full}: {last_words(self.data)}" if full else last_words(self.data)
 
     def wait(self, stop: threading.Event) -> None:
         """Block until `stop` is set. Raises BrokerError when the JVM ends by itself."""
         while not stop.wait(0.2):
             if self.process is None or self.process.poll() is not None:
-                raise BrokerError(f"the embedded Kafka ended: {self._log_end()}")
+                raise BrokerError(f"the embedded Kafka ended: {self._why()}")
 
     def stop(self, limit_s: float = STOP_LIMIT_S) -> None:
         """SIGTERM, and SIGKILL when it does not end in time. Safe to call twice."""
@@ -247,10 +261,12 @@ def _alone(home: Path) -> Iterator[None]:
 
 
 def _told(home: Path) -> dict[str, int] | None:
-    """What the last broker of this directory said of itself: its pid and port, and the pid of who started it."""
+    """What the last broker of this directory said of itself: its pid and port, the pid of who started it, and where
+    its words begin in the log (an earlier version did not say).
+    """
     try:
-        told: dict[str, int] = json.loads((home / "server.json").read_text())
-        return {name: int(told[name]) for name in ("pid", "port", "starter")}
+        told: dict[str, int] = {"log_from": 0} | json.loads((home / "server.json").read_text())
+        return {name: int(told[name]) for name in ("pid", "port", "starter", "log_from")}
     except (OSError, ValueError, KeyError, TypeError):
         return None
 
@@ -272,12 +288,61 @@ def _is_broker_of(home: Path, pid: int) -> bool:
     """Whether a process is the JVM of this directory, be it still or no more able to answer."""
     if not _alive(pid):
         return False
-    config = str(home / "server.properties")
+    mark = os.fsencode(jvm.mark(home))
     try:
-        return config in Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+        return mark in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        listed = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True, text=True)
-        return config in listed.stdout
+        listed = subprocess.run(["ps", "-ww", "-o", "command=", "-p", str(pid)], capture_output=True)
+        return mark + b" " in listed.stdout
+
+
+def _log_of(home: Path) -> str:
+    """What the directory's last broker has logged, without its predecessors."""
+    try:
+        with (home / "server.log").open("rb") as log:
+            log.seek((_told(home) or {"log_from": 0})["log_from"])
+            return log.read().decode(errors="replace")
+    except OSError:
+        return ""
+
+
+def last_error(log: str) -> str:
+    """The last error in the text of Kafka's log with the exception beneath it and its first cause, in one line.
+
+    Where the last one has no exception, the last that has one comes before it: it tends to be the cause. Without any
+    error, what Java itself has said: before the first line of the log, or as it crashed.
+    """
+    errors: list[list[str]] = []
+    of_java: list[str] = []
+    current = of_java
+    for line in (line.strip() for line in log.splitlines() if not STACK_LINE.match(line)):
+        if level := LOG_LINE.match(line):
+            current = []
+            if level[1] in ("ERROR", "FATAL") and not line.endswith(LOGGED_ONLY):
+                errors.append(current)
+        (of_java if line.startswith("#") else current).append(line)
+    if not errors:
+        return " | ".join([line for line in of_java if line.strip("# ")][-LAST_LINES:])
+    caused = [error for error in errors if len(error) > 1]
+    told = caused[-1:] if caused and caused[-1] is not errors[-1] else []
+    return " | ".join(line for error in (*told, errors[-1]) for line in (*error[:2], *error[2:][-1:]))
+
+
+def no_room(data: Path) -> str:
+    """That the disk of a data directory is full and how much is free, where that is so; else nothing."""
+    try:
+        free = shutil.disk_usage(data).free
+    except OSError:
+        return ""
+    if free >= FULL_BYTES and not NO_ROOM.search(_log_of(data.absolute() / "broker")):
+        return ""
+    return f"the disk of {data} is full ({free / (1 << 20):,.1f} MB are free)"
+
+
+def last_words(data: Path) -> str:
+    """The last error that the directory's last broker has logged, and where the whole log is."""
+    home = data.absolute() / "broker"
+    return f"{last_error(_log_of(home)) or 'it said nothing'} (whole log: {home / 'server.log'})"
 
 
 def running(data: Path) -> str | None:

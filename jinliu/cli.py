@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import json
 import logging
 import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Annotated, Any
 
 import structlog
@@ -22,6 +24,7 @@ from jinliu.settings import Settings, UsageError
 from schemas.errors import CANNOT_GO_ON, DIFFERENT, MISTAKE, JinliuError
 
 DAY_A_SECOND = 86_400.0
+STDOUT = 1
 STACK, PARTS, LOOK = "Run a stack", "Parts of a stack", "Look at a run"
 
 STAY = Annotated[
@@ -43,7 +46,8 @@ app = typer.Typer(
 
 
 def _out(document: Any) -> None:
-    print(json.dumps(document, ensure_ascii=False), flush=True)
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"  # else the document escapes what it cannot
+    print(json.dumps(document, ensure_ascii=not unicode), flush=True)
 
 
 @app.command("up", rich_help_panel=STACK)
@@ -73,8 +77,8 @@ def up_command(
         for name, value in ended.summary.items():
             table.add_row(name, _text(value))
         Console().print(table)
-    if once and ended.open:
-        print(f"jinliu: {ended.open}", file=sys.stderr)
+    if ended.failure is not None or (once and ended.open):
+        print(f"jinliu: {ended.last_line}", file=sys.stderr)
         raise typer.Exit(ended.exit_code)
 
 
@@ -199,6 +203,7 @@ def clock_command(
         metrics.load()  # an error in a user's own comes before anything starts
     speed = settings.pace if settings.speed is not None else DAY_A_SECOND
     stop = _stop_on_signals()
+    settings.prefix  # noqa: B018  # refused before a broker is started for it
     with _broker(settings) as address:
         if create_topics:
             topics.create(address, settings.prefix, settings.world)
@@ -248,7 +253,7 @@ def watch_command(
     from streams import metrics
 
     metrics.load()
-    settings.registry  # noqa: B018  # refused before a broker is started for it
+    settings.registry, settings.prefix  # noqa: B018  # refused before a broker is started for it
     if settings.broker is not None:
         with _looking(settings):
             pass  # whether it is there, and the run's schema ids are ours
@@ -418,13 +423,39 @@ def _mistake(error: Any) -> str:
     return f"{said[:1].lower()}{said[1:]}; `{command} --help` lists what there is"
 
 
+def _refuse_empty(words: Sequence[str]) -> None:
+    """Raises UsageError for an option with an empty value: of a path it would make the current directory.
+
+    Only a prefix may be empty: it says that there is none.
+    """
+    for option, value in [word.partition("=")[::2] for word in words if "=" in word] + list(pairwise(words)):
+        if option.startswith("--") and option != "--prefix" and not value:
+            raise UsageError(f"{option} is given an empty value: name one, or leave the option out")
+
+
+def _speakable() -> None:
+    """Where standard output cannot show a character, `?` stands for it: nothing ends of a name in Chinese.
+
+    Standard error escapes such a one by itself.
+    """
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+
+
+def _reader_left(error: BaseException) -> bool:
+    """Whether it comes of a pipe that nobody reads any more: rich and typer then end with exit code 1."""
+    return isinstance(error, BrokenPipeError) or isinstance(error.__context__, BrokenPipeError)
+
+
 def main() -> None:
     """Entry point of the command `jinliu`."""
     from jinliu.ready import end_with_parent
 
+    _speakable()
     _logs()
     end_with_parent()
     try:
+        _refuse_empty(sys.argv[1:])
         # Without words the help is the answer; else a mistake gets our one line instead of typer's box.
         sys.exit(app(prog_name="jinliu", standalone_mode=len(sys.argv) == 1))
     except UsageMistake as error:
@@ -435,9 +466,11 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except BrokenPipeError:
+    except (BrokenPipeError, SystemExit) as error:
+        if not _reader_left(error):
+            raise
         # The reader of our output left (`| head`): nothing to say, and nobody to say it to.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        os.dup2(os.open(os.devnull, os.O_WRONLY), STDOUT)
         sys.exit(0)
     except OSError as error:
         # A directory that cannot be written, a full disk: the system's own words name the place.

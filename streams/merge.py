@@ -137,7 +137,22 @@ class MergeState:
             row.window, row.window_start, row.window_end = window.window.name, window.window.start, window.window.end
             row.status, row.revision = status, revision
             row.missing, row.missing_sources = sum(missing.values()), sources
+        _refuse_twins(self.metric, rows)
         return rows
+
+
+def _refuse_twins(metric: Metric, rows: list[Any]) -> None:
+    """Raises DefinitionError where two rows of a window have one key: compaction would keep the last of them only."""
+    seen: set[tuple[Any, ...]] = set()
+    for row in rows:
+        key = metric.key_of(row)
+        if key in seen:
+            named = ", ".join(f"{name} {value!r}" for name, value in zip(metric.key, key, strict=True))
+            raise DefinitionError(
+                f"metric {metric.name!r}: derive yields two rows with the key {named}; give `key` the fields that tell "
+                "them apart"
+            )
+        seen.add(key)
 
 
 def _missing(partials: Any) -> dict[str, int]:

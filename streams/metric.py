@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -18,6 +19,9 @@ from streams.rows import Row
 
 Int64 = npt.NDArray[np.int64]
 SUM_MAX = 9.2e18
+NAME = re.compile("[a-z0-9]+(-[a-z0-9]+)*")
+NAME_MAX = 100
+"""With the longest prefix and what else stands in a topic's name it stays below Kafka's 249."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +114,8 @@ class Metric:
     window's name, `{w}` the column with its start. claims: ids of rows of claims.yaml it helps to measure. windows:
     used when the topology names none for this metric (else its default). A metric without rollups is written by the
     engine itself.
+
+    Raises DefinitionError for what cannot be meant.
     """
 
     name: str
@@ -122,6 +128,12 @@ class Metric:
     windows: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
+        if not NAME.fullmatch(self.name) or len(self.name) > NAME_MAX:
+            raise DefinitionError(
+                f"metric {self.name!r}: a name is at most {NAME_MAX} lower-case letters and digits with single hyphens "
+                "between them, such as qr-by-segment, for it is part of a topic's"
+            )
+        self._refuse_strings()
         names = [rollup.name for rollup in self.rollups]
         if len(set(names)) != len(names):
             raise DefinitionError(f"metric {self.name!r}: two rollups have one name")
@@ -133,6 +145,14 @@ class Metric:
         for name in self.key:
             if name not in fields:
                 raise DefinitionError(f"metric {self.name!r}: key field {name!r} is no field of {self.row.__name__}")
+
+    def _refuse_strings(self) -> None:
+        """Raises DefinitionError for a string in place of a tuple: it would be taken letter by letter."""
+        said = {name: getattr(self, name) for name in ("key", "claims", "windows")}
+        said |= {f"keys of rollup {rollup.name!r}": rollup.keys for rollup in self.rollups}
+        for name, value in said.items():
+            if isinstance(value, str):
+                raise DefinitionError(f"metric {self.name!r}: {name} is the string {value!r}; write ({value!r},)")
 
     def topics(self) -> tuple[str, ...]:
         """Event topics it reads."""

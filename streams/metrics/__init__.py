@@ -48,6 +48,11 @@ def load() -> dict[str, Metric]:
     return dict(sorted(found.items()))
 
 
+def own() -> dict[str, Metric]:
+    """Those of `load` that are a user's own: the repository holds no schema of their rows."""
+    return {name: metric for name, metric in load().items() if catalog.schema(name).id >= catalog.EXTRA_ID_LEAST}
+
+
 def _check(folder: str) -> None:
     """Raises DefinitionError for a folder of JINLIU_METRICS that cannot be meant."""
     if not os.path.isdir(folder):
@@ -64,6 +69,6 @@ def _imported(name: str, place: str) -> ModuleType:
         return importlib.import_module(f"{__name__}.{name}")
     except JinliuError as error:
         raise DefinitionError(f"{place}: {error}") from error
-    except Exception as error:  # a user's file: whatever it raises is a mistake to be told
+    except (Exception, SystemExit) as error:  # a user's file: whatever it raises is a mistake to be told
         said = str(error).splitlines()[0] if str(error) else "no more is said"
         raise DefinitionError(f"{place} cannot be imported: {type(error).__name__}: {said}") from error

@@ -83,6 +83,12 @@ def test_common_options_are_everywhere(
         (("up", "--from", "1066-10-14"), "2018-01-01 to 2024-12-31"),
         (("up", "--once", "--speed", "fast"), "--speed fast"),
         (("up", "--broker", "nowhere"), "HOST:PORT"),
+        (("verify", "--broker", "a..b:9092"), "HOST:PORT"),
+        (("up", "--data", ""), "--data is given an empty value"),
+        (("up", "--once", "--data="), "--data is given an empty value"),
+        (("topics", "--topology", "", "--json"), "--topology is given an empty value"),
+        (("digest", "--source", ""), "--source is given an empty value"),
+        (("topics", "--prefix", ""), "holds no run"),
         (("up", "--broker", "127.0.0.1:9", "--fresh"), "--fresh"),
         (("digest", "--source", "lehman"), "lehman"),
         (("clock", "--broker", "127.0.0.1:9", "--speed", "0"), "--speed 0"),
@@ -130,6 +136,72 @@ def test_an_error_is_one_line_and_its_exit_code(
     assert capsys.readouterr() == ("", f"jinliu: {error}\n")
 
 
+def test_a_run_that_was_cut_short_has_its_document_and_a_last_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ended = stack.Ended({"complete": False}, None, "1 window is open; go on", ChildDied("worker-1 ended", -9))
+    monkeypatch.setattr(stack, "up", lambda *_: ended)
+    assert run(monkeypatch, "up", "--json") == 1
+    assert capsys.readouterr() == ('{"complete": false}\n', "jinliu: worker-1 ended; 1 window is open; go on\n")
+
+
+@pytest.mark.parametrize("command", ["verify", "report", "topics", "digest", "produce", "process", "clock", "up"])
+def test_another_prefix_than_the_directorys_is_refused_before_anything_starts(
+    command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text('{"topology": "small", "seed": 7, "prefix": "a."}')
+    assert run(monkeypatch, command, "--data", "run", "--prefix", "b.") == 2
+    assert "the run in run has the prefix 'a.'" in capsys.readouterr().err
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"]
+
+
+def ended_without_reader(*words: str) -> int:
+    """Exit code of a command whose output nobody reads."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        return subprocess.run(
+            [sys.executable, "-m", "jinliu", *words], stdout=writer, stderr=subprocess.PIPE
+        ).returncode
+    finally:
+        os.close(writer)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--help",), ("up", "--help"), ("digest", "--topology", "small", "--from", "2018-04-01", "--to", "2018-04-02")],
+)
+def test_a_reader_that_left_is_no_error(words: tuple[str, ...]) -> None:
+    assert ended_without_reader(*words) == 0
+
+
+def test_a_terminal_of_ascii_shows_what_it_can(tmp_path: Path) -> None:
+    def told(*words: str) -> tuple[int, str, str]:
+        ended = subprocess.run(
+            [sys.executable, "-m", "jinliu", *words],
+            capture_output=True, encoding="ascii", env=os.environ | {"PYTHONIOENCODING": "ascii"},
+        )  # fmt: skip
+        return ended.returncode, ended.stdout, ended.stderr
+
+    code, out, _ = told("--help")
+    assert (code, "jinliu (??)" in out) == (0, True)
+    code, _, error = told("topics", "--data", "數")
+    assert (code, error.startswith("jinliu: \\u6578 holds no run")) == (2, True)
+
+
+def test_a_document_escapes_what_the_terminal_cannot_show(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    cli._out({"name": "數é"})
+    assert capsys.readouterr().out == '{"name": "數é"}\n'
+    with (tmp_path / "out").open("w+", encoding="ascii") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        cli._out({"name": "數é"})
+        out.seek(0)
+        assert json.load(out) == {"name": "數é"}
+
+
 def test_nothing_is_made_by_a_mistake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     run(monkeypatch, "watch", "market-share")
     run(monkeypatch, "up", "--to", "never")
@@ -161,6 +233,19 @@ def test_a_metrics_folder_that_cannot_be_is_told_before_anything_starts(
         f"jinliu: JINLIU_METRICS names {tmp_path}/none, which is no folder: correct it, or unset the variable\n"
     )
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("up",), ("process",), ("verify",)])
+def test_a_metric_that_ends_the_program_is_named(command: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "leaves.py").write_text("import sys\nsys.exit(3)\n")
+    ended = subprocess.run(
+        [sys.executable, "-m", "jinliu", *command, "--data", str(tmp_path / "run")],
+        capture_output=True, text=True, env=os.environ | {"JINLIU_METRICS": str(tmp_path / "own")},
+    )  # fmt: skip
+    assert ended.returncode == 2
+    assert ended.stderr == f"jinliu: {tmp_path}/own/leaves.py cannot be imported: SystemExit: 3\n"
+    assert not (tmp_path / "run").exists()
 
 
 def test_digest_is_one_json_document(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

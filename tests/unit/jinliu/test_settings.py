@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -109,6 +110,58 @@ def test_a_directory_that_never_said_its_registry_takes_the_option(tmp_path: Pat
     assert settings(data=tmp_path).registry == "http://there"
 
 
+def test_a_data_directory_remembers_its_prefix_and_refuses_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_one, without = tmp_path / "with", tmp_path / "without"
+    settings(topology="small", data=with_one, prefix="a.").remember()
+    settings(topology="small", data=without).remember()
+    for chosen in (settings(data=with_one), settings(data=with_one, prefix="a.")):
+        chosen.refuse_another_run()
+        assert chosen.prefix == chosen.source_options("b:1").prefix == chosen.worker_options("b:1").prefix == "a."
+    assert settings(data=without).prefix == settings(data=without, prefix="").prefix == ""
+    assert settings(data=with_one, broker="b:1").prefix == ""
+    assert settings(data=with_one, broker="b:1", prefix="c.").prefix == "c."
+    for data, prefix, named in ((with_one, "c.", "prefix 'a.'"), (with_one, "", "prefix 'a.'"), (without, "c.", "no ")):
+        said = f"--prefix '{prefix}' .* is not allowed: the run in {data} has (the )?{named}"
+        with pytest.raises(UsageError, match=said):
+            settings(data=data, prefix=prefix).refuse_another_run()
+        with pytest.raises(UsageError, match="another --data directory"):
+            settings(data=data, prefix=prefix).source_options("b:1")
+    monkeypatch.setenv("JINLIU_PREFIX", "c.")
+    with pytest.raises(UsageError, match="JINLIU_PREFIX"):
+        _ = settings(data=with_one).prefix
+    assert Settings(prefix="").prefix == ""
+    assert settings().prefix == "c."
+
+
+def test_a_directory_that_never_said_its_prefix_has_none(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"topology": "small", "seed": 3}')
+    assert settings(data=tmp_path).prefix == ""
+    with pytest.raises(UsageError, match="has no prefix"):
+        _ = settings(data=tmp_path, prefix="a.").prefix
+    fresh = settings(data=tmp_path, prefix="a.")
+    fresh.forget()
+    assert fresh.prefix == "a."
+
+
+@pytest.mark.parametrize(
+    "held",
+    [
+        {"topology": 5}, {"seed": True}, {"seed": -1}, {"seed": "7"}, {"from": 1}, {"to": None}, {"registry": 7},
+        {"prefix": None}, {"prefix": "a/b"},
+    ],
+)  # fmt: skip
+def test_what_a_directory_cannot_hold_is_named(held: dict[str, object], tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps(held))
+    name, value = next(iter(held.items()))
+    with pytest.raises(UsageError, match=f"run.json: {name} is {json.dumps(value)}, which jinliu did not write"):
+        _ = settings(data=tmp_path).held
+    fresh = settings(data=tmp_path)
+    fresh.forget()
+    assert fresh.chosen_seed == DEFAULT_SEED
+
+
 def test_what_is_forgotten_holds_no_more(tmp_path: Path) -> None:
     settings(topology="small", seed=11, from_="2018-04-02", data=tmp_path).remember()
     chosen = settings(data=tmp_path, registry_="http://there")
@@ -141,8 +194,13 @@ def test_what_is_remembered_is_plain(tmp_path: Path) -> None:
         ({"broker": "localhost"}, "HOST:PORT"),
         ({"broker": "localhost:99999"}, "HOST:PORT"),
         ({"broker": "a:1,b"}, "HOST:PORT"),
+        ({"broker": "a..b:9092"}, "HOST:PORT"),
+        ({"broker": f"{'a' * 64}:9092"}, "HOST:PORT"),
         ({"prefix": "a/b"}, "--prefix"),
         ({"data": Path(__file__)}, "is a file"),
+        ({"data": Path("a\nb")}, "line break"),
+        ({"data": Path("a{b}")}, "brace"),
+        ({"data": Path(os.fsdecode(b"a\xffb"))}, "no UTF-8"),
     ],
 )
 def test_values_that_cannot_be(said: dict[str, object], names: str) -> None:

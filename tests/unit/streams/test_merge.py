@@ -99,6 +99,18 @@ def test_what_has_no_rollups_cannot_be_merged() -> None:
         MergeState(metrics.load()["accounting"], {})
 
 
+def test_two_rows_of_a_window_with_one_key_are_refused() -> None:
+    twice = replace(METRIC, derive=lambda *said: (row for row in [*everything.derive(*said)] * 2))
+    merge = MergeState(twice, {"payments": PLAN})
+    place = [p for p in PARTIALS if p.window == "day" and p.index == 0]
+    for partial in place:
+        merge.put(partial)
+    start = place[0].window_start
+    said = f"metric 'everything': derive yields two rows with the key window 'day', window_start {start}"
+    with pytest.raises(DefinitionError, match=said):
+        merge.take()
+
+
 def test_totals_over_cells_do_not_wrap() -> None:
     cells = np.full((2, 2), 2**62)
     with pytest.raises(SumOverflow):

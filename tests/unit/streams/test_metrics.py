@@ -106,6 +106,7 @@ def test_a_metric_is_added_by_dropping_one_file(stranger: Path) -> None:
     assert catalog.schema("flags").id >= 2**30
     bound = plan_for([found["flags"]], windows={"default": ("day",)}).rollups
     assert [(rollup.name, rollup.windows[0].name) for rollup in bound] == [("flags", "day")]
+    assert metrics.own() == {"flags": found["flags"]}
 
 
 def test_a_file_without_a_metric_or_with_a_name_taken_is_refused(stranger: Path) -> None:
@@ -123,6 +124,16 @@ def test_a_file_that_does_not_import_is_named_with_the_reason(stranger: Path) ->
     stranger.write_text("import nothing_of_this_name", encoding="utf-8")
     with pytest.raises(DefinitionError, match=rf"{stranger} cannot be imported: ModuleNotFoundError: No module named"):
         metrics.load()
+
+
+def test_a_file_that_ends_the_program_is_named(stranger: Path) -> None:
+    stranger.write_text("raise SystemExit", encoding="utf-8")
+    with pytest.raises(DefinitionError, match=rf"{stranger} cannot be imported: SystemExit: no more is said"):
+        metrics.load()
+
+
+def test_jinlius_own_metrics_are_nobody_elses() -> None:
+    assert metrics.own() == {}
 
 
 def test_a_folder_that_cannot_be_meant_is_named(
@@ -184,6 +195,25 @@ def test_wrong_definitions_say_what_is_wrong() -> None:
         Metric(name="m", row=Row, key=("colour",))
     with pytest.raises(DefinitionError, match="no event topic 'weather'"):
         plan_topic("weather", WORLD, ROSTER, (0, 10, 1), (1, 1), [], {})
+
+
+@pytest.mark.parametrize("name", ["Every Thing/數", "", "a_b", "-a", "a--b", "a.b", "a\n", "A", "a" * 101])
+def test_a_name_that_no_topic_can_have_is_refused(name: str) -> None:
+    with pytest.raises(DefinitionError, match="lower-case letters and digits with single hyphens"):
+        Metric(name=name, row=Row, key=("window",))
+
+
+@pytest.mark.parametrize("field", ["key", "claims", "windows"])
+def test_a_string_in_place_of_a_tuple_is_refused(field: str) -> None:
+    said: dict[str, object] = {"name": "m", "row": Row, "key": ("window",)} | {field: ("window")}
+    with pytest.raises(DefinitionError, match=rf"metric 'm': {field} is the string 'window'; write \('window',\)"):
+        Metric(**said)  # type: ignore[arg-type]
+
+
+def test_a_string_in_place_of_a_rollups_keys_is_refused() -> None:
+    wrong = rollup(count(), keys=("scene"))
+    with pytest.raises(DefinitionError, match=r"metric 'm': keys of rollup 'r' is the string 'scene'; write"):
+        Metric(name="m", row=Row, key=("window",), rollups=(wrong,), derive=everything.derive, proof="SELECT 1")
 
 
 def test_a_row_field_needs_a_known_type_and_a_doc() -> None:
