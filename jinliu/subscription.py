@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import threading
+import time
 from collections.abc import Iterator, Sequence
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Self
 
 import fastavro
-import kafka.errors
-from kafka import KafkaConsumer, TopicPartition
+from kafka.structs import TopicPartition
 
 from jinliu import broker as embedded
 from jinliu.settings import remembered
+from producers.errors import ProducerError
+from producers.logs import LogConsumer, Record
 from schemas import catalog
 from schemas.errors import JinliuError
 from streams import metrics
@@ -23,11 +26,54 @@ log = logging.getLogger("jinliu.subscription")
 
 POLL_MS = 200
 ANSWER_S = 5.0
+SILENT_S = 30.0
+"""How long a broker may be away while its rows are read: one that comes back sooner is read on."""
+STUCK_S = 60.0
+"""How long a broker that answers may give nothing of what it says it has."""
+LOOK_S, ASK_S = 1.0, 2.0
+"""How often a silent broker is looked at, and how long it is asked for the ends of topics, deaf to signals."""
 HEADER_BYTES = 5
 
 
 class SubscriptionError(JinliuError):
     """A metric cannot be subscribed to."""
+
+
+class _Patience:
+    """With a broker that gives nothing: how long it has been away, or has owed what it has."""
+
+    def __init__(self, broker: str) -> None:
+        self._broker = broker
+        self.given()
+
+    def given(self) -> None:
+        """Something came."""
+        self._looked = time.monotonic()
+        self._away_since: float | None = None
+        self._owes_since: float | None = None
+
+    def check(self, wanted: str = "", trouble: str = "") -> None:
+        """Nothing came. wanted: what should come, where anything should; trouble: what is known of why it does not.
+
+        Raises SubscriptionError when the broker has been away for `SILENT_S`, or owed what is wanted for `STUCK_S`.
+        """
+        if time.monotonic() - self._looked < LOOK_S:
+            return
+        there = _answers(self._broker, LOOK_S)
+        # Counted from the first look in vain: the process may have been stopped, or busy with its rows, before that.
+        now = self._looked = time.monotonic()
+        self._away_since = None if there else self._away_since or now
+        self._owes_since = self._owes_since or now
+        why = f" ({trouble})" if trouble else ""
+        if self._away_since and now - self._away_since > SILENT_S:
+            raise SubscriptionError(
+                f"the Kafka broker at {self._broker} has not answered for {SILENT_S:.0f} s{why}; start it again, then "
+                "this command"
+            )
+        if wanted and now - self._owes_since > STUCK_S:
+            raise SubscriptionError(
+                f"the Kafka broker at {self._broker} answers, but has not given {wanted} for {STUCK_S:.0f} s{why}"
+            )
 
 
 class MetricReader:
@@ -56,34 +102,32 @@ class MetricReader:
         ids = catalog.ids(registry)
         self._rows = {prefix + f"metrics.{name}": (name, known[name].row, ids[name]) for name in names}
         self._schemas = {name: fastavro.parse_schema(_plain(catalog.schema(name).parsed)) for name in names}
+        self._broker = broker
         try:
-            self._consumer = KafkaConsumer(
-                bootstrap_servers=broker,
-                group_id=None,
-                client_id="jinliu-subscribe",
-                auto_offset_reset="earliest",
-                enable_auto_commit=False,
-                isolation_level="read_committed",
-                allow_auto_create_topics=False,
-            )
-        except kafka.errors.KafkaError as error:
-            raise SubscriptionError(
-                f"no Kafka broker answers at {broker}: {error}; is it up, and is the address right?"
-            ) from error
-        there = self._consumer.topics()
-        places = []
+            self._consumer = LogConsumer(broker, "jinliu-subscribe", "read_committed")
+        except ProducerError as error:
+            raise _absent(error) from error
+        try:
+            self._places = list(self._found())
+        except BaseException:
+            self._consumer.close()
+            raise
+        self._consumer.assign(self._places)
+
+    def _found(self) -> Iterator[TopicPartition]:
+        """The partitions to read. Raises SubscriptionError where a topic is not there."""
+        try:
+            there = self._consumer.topics()
+        except ProducerError as error:
+            raise _absent(error) from error
         for topic, (name, _, _) in self._rows.items():
             if topic not in there:
-                self._consumer.close()
                 raise SubscriptionError(
-                    f"metric {name} has no topic {topic} at {broker}: start a run first (jinliu up), or check --prefix"
+                    f"metric {name} has no topic {topic} at {self._broker}: start a run first (jinliu up), or check "
+                    "--prefix"
                 )
-            places += [
-                TopicPartition(topic, number) for number in sorted(self._consumer.partitions_for_topic(topic) or ())
-            ]
-        self._consumer.assign(places)
-        self._consumer.seek_to_beginning(*places)
-        self._places = places
+            for number in sorted(there[topic]):
+                yield TopicPartition(topic, number)
 
     def poll(self, timeout_ms: int = POLL_MS) -> list[tuple[str, Any]]:
         """(metric, row) of what has arrived since the last call; waits for the first up to `timeout_ms`."""
@@ -94,7 +138,7 @@ class MetricReader:
             for found in self._read(record)
         ]
 
-    def _read(self, record: Any) -> Iterator[tuple[str, Any]]:
+    def _read(self, record: Record) -> Iterator[tuple[str, Any]]:
         if record.value is None:
             return
         name, row, schema_id = self._rows[record.topic]
@@ -108,11 +152,43 @@ class MetricReader:
             return
         yield name, row(**body)
 
-    def to_end(self) -> Iterator[tuple[str, Any]]:
-        """(metric, row) up to where the topics end now."""
-        ends = self._consumer.end_offsets(self._places)
-        while any(self._consumer.position(place) < ends[place] for place in self._places):
+    def to_end(self, stop: threading.Event | None = None) -> Iterator[tuple[str, Any]]:
+        """(metric, row) up to where the topics end now, or until `stop` is set.
+
+        Raises SubscriptionError when the broker goes away meanwhile, or does not give what it has.
+        """
+        stop, patience = stop or threading.Event(), _Patience(self._broker)
+        left = self._ends(stop, patience)
+        while left and not stop.is_set():
+            before = [self._consumer.position(place) for place in left]
             yield from self.poll()
+            if before == [self._consumer.position(place) for place in left]:
+                (topic, number), end = next(iter(left.items()))
+                patience.check(f"{topic} partition {number} to offset {end}", self._consumer.trouble)
+                continue
+            patience.given()
+            left = {place: end for place, end in left.items() if self._consumer.position(place) < end}
+
+    def _ends(self, stop: threading.Event, patience: _Patience) -> dict[TopicPartition, int]:
+        """Partitions that hold more than was read, and where they end now; none once `stop` is set."""
+        while not stop.is_set():
+            try:
+                ends = self._consumer.end_offsets(self._places, ASK_S)
+            except ProducerError as error:
+                patience.check("the ends of its topics", str(error))
+                continue
+            return {place: end for place, end in ends.items() if self._consumer.position(place) < end}
+        return {}
+
+    def follow(self, stop: threading.Event | None = None) -> Iterator[tuple[str, Any]]:
+        """(metric, row) as they come, until `stop` is set. Raises SubscriptionError when the broker goes away."""
+        stop, patience = stop or threading.Event(), _Patience(self._broker)
+        while not stop.is_set():
+            if found := self.poll():
+                yield from found
+                patience.given()
+            else:
+                patience.check(trouble=self._consumer.trouble)
 
     def close(self) -> None:
         """Close the connection."""
@@ -123,6 +199,15 @@ class MetricReader:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+
+def _absent(error: ProducerError) -> SubscriptionError:
+    return SubscriptionError(f"{error}; is it up, and is the address right?")
+
+
+def _answers(broker: str, timeout_s: float) -> bool:
+    """Whether one of these servers answers."""
+    return any(embedded.answers(server.strip(), timeout_s) for server in broker.split(","))
 
 
 def _body(value: bytes, schema_id: int, schema: Any) -> dict[str, Any]:
@@ -157,7 +242,7 @@ def broker_of(broker: str | None, data: Path) -> Iterator[str]:
         When no broker is named and the directory holds no run, or the broker named does not answer.
     """
     if broker is not None:
-        if not any(embedded.answers(server.strip(), ANSWER_S) for server in broker.split(",")):
+        if not _answers(broker, ANSWER_S):
             raise SubscriptionError(f"no Kafka broker answers at {broker}; is it up, and is the address right?")
         yield broker
         return
@@ -194,7 +279,7 @@ def subscribe(
     Raises
     ------
     SubscriptionError
-        For an unknown metric, no broker, no run.
+        For an unknown metric, no broker, no run; or when the broker goes away.
 
     Examples
     --------
@@ -206,6 +291,5 @@ def subscribe(
     with broker_of(broker, Path(data)) as address, MetricReader([metric], address, prefix, chosen) as reader:
         for _, row in reader.to_end():
             yield row
-        while follow:
-            for _, row in reader.poll():
-                yield row
+        for _, row in reader.follow() if follow else ():
+            yield row

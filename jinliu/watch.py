@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import threading
 from typing import Any
@@ -17,19 +18,16 @@ HEAD = ("window", "window_start", "window_end", "status", "revision", "missing")
 def watch(settings: Settings, metric: str, *, once: bool, final: bool, as_json: bool, stop: threading.Event) -> None:
     """Print rows, oldest first: one JSON document a line, or a line a person can read.
 
-    Raises SubscriptionError for an unknown metric, no broker, no run.
+    Raises SubscriptionError for an unknown metric, no broker, no run; or when the broker goes away.
     """
     with (
         broker_of(settings.broker, settings.data) as address,
         MetricReader([metric], address, settings.prefix, settings.registry) as reader,
     ):
-        for _, row in reader.to_end():
+        for _, row in itertools.chain(reader.to_end(stop), () if once else reader.follow(stop)):
             _print(row, final, as_json)
             if stop.is_set():
                 return
-        while not once and not stop.is_set():
-            for _, row in reader.poll():
-                _print(row, final, as_json)
 
 
 def _print(row: Any, final: bool, as_json: bool) -> None:

@@ -1,12 +1,14 @@
-"""Reading topics with kafka-python: one-partition topics record by record, event partitions as raw batches."""
+"""Reading topics: records one by one with librdkafka, event partitions as raw batches with kafka-python."""
 
 import logging
+import operator
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, NamedTuple, Self, TypeVar, cast
 
+import confluent_kafka as ck
 import kafka.errors
 from kafka import KafkaConsumer
 from kafka.protocol.consumer import FetchRequest
@@ -14,17 +16,203 @@ from kafka.structs import TopicPartition
 
 from producers.errors import ProducerError, TopicMissingError
 from schemas import wire
-from schemas.errors import UnknownSchema, WireError
+from schemas.errors import CorruptBatch, UnknownSchema, WireError
 from schemas.recordbatch import RawBatch, split
 
 log = logging.getLogger(__name__)
+_quiet = logging.getLogger("producers.librdkafka")
+_quiet.setLevel(logging.CRITICAL + 1)  # what matters is raised; librdkafka would print it to stderr as well
 
+Answer = TypeVar("Answer")
+
+ANSWER_S, ASK_S = 30.0, 5.0
+"""How long the broker may take to answer a question, and one call of librdkafka: Python hears no signal meanwhile."""
 METADATA_S = 5.0
 """How long a topic that was only just created may stay unknown to the broker's metadata."""
 READ_S = 60.0
 FETCH_BYTES = 8 << 20
 FETCH_VERSION = 12
 """Newest fetch request that names topics (13 wants topic ids)."""
+
+_UNREADABLE = frozenset(
+    (
+        ck.KafkaError._BAD_COMPRESSION,
+        ck.KafkaError._BAD_MSG,
+        ck.KafkaError._NOT_IMPLEMENTED,
+        ck.KafkaError.INVALID_MSG,
+        ck.KafkaError.MSG_SIZE_TOO_LARGE,
+    )
+)
+"""Errors of one batch, which reading it again does not mend: such as zstd that unpacks to over 100 MB."""
+
+
+class Record(NamedTuple):
+    """A record as it lies in the log; without headers where one has a name that is not UTF-8."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+    headers: list[tuple[str, Any]]
+
+
+_asked_headers = operator.methodcaller("headers")
+"""Not message.headers(): for a name that is not UTF-8 it sets an error and yet returns a list, with a hole in it. A
+call from C turns that into SystemError; one from Python code goes on and meets the error at some later line."""
+
+
+def _headers(message: Any) -> list[tuple[str, Any]]:
+    try:
+        return _asked_headers(message) or []
+    except (SystemError, UnicodeDecodeError):
+        return []
+
+
+def _record(place: TopicPartition, offset: int, message: Any) -> Record:
+    return Record(place.topic, place.partition, offset, message.key(), message.value(), _headers(message))
+
+
+class LogConsumer:
+    """Partitions from their beginning, each in log order. Not thread-safe.
+
+    By librdkafka, which unpacks every codec and takes any header. It has that part of kafka-python's consumer which its
+    readers need. A batch that cannot be unpacked is passed over with a warning.
+
+    Raises ProducerError where the broker does not answer.
+    """
+
+    def __init__(self, broker: str, client_id: str, isolation_level: str = "read_uncommitted") -> None:
+        self._broker, self._client_id = broker, client_id
+        self._positions: dict[TopicPartition, int] = {}
+        self._reading = False
+        self.trouble = ""
+        """What has kept it from reading since the last record, in librdkafka's words."""
+        try:
+            self._consumer = ck.Consumer(
+                {
+                    "bootstrap.servers": broker,
+                    "client.id": client_id,
+                    "group.id": client_id,  # a must, and no more: partitions are assigned, offsets never committed
+                    "enable.auto.commit": False,
+                    "auto.offset.reset": "earliest",
+                    "isolation.level": isolation_level,
+                    "enable.partition.eof": True,
+                    "allow.auto.create.topics": False,
+                    "fetch.wait.max.ms": 100,  # a question behind such a fetch waits for so long, too
+                    "fetch.queue.backoff.ms": 5,
+                    "reconnect.backoff.max.ms": 1000,
+                    "queued.max.messages.kbytes": 32 << 10,
+                },
+                logger=_quiet,
+            )
+        except ck.KafkaException as error:
+            raise self._silent(error) from error
+
+    def _silent(self, error: ck.KafkaException) -> ProducerError:
+        return ProducerError(f"no Kafka broker answers at {self._broker}: {error.args[0].str()}")
+
+    def _ask(self, call: Callable[[float], Answer], limit_s: float = ANSWER_S) -> Answer:
+        """What `call` (of a time limit in seconds) returns, within limit_s. Raises ProducerError."""
+        deadline = time.monotonic() + limit_s
+        while True:
+            try:
+                return call(min(ASK_S, limit_s))
+            except ck.KafkaException as error:
+                if time.monotonic() >= deadline or not _may_pass(error.args[0]):
+                    raise self._silent(error) from error
+
+    def topics(self) -> dict[str, set[int]]:
+        """Partitions of every topic."""
+        found = self._ask(lambda limit_s: self._consumer.list_topics(timeout=limit_s)).topics
+        return {name: set(topic.partitions) for name, topic in found.items() if topic.error is None}
+
+    def partitions_for_topic(self, topic: str) -> set[int] | None:
+        """Its partitions; None for a topic that is not there."""
+        found = self._ask(lambda limit_s: self._consumer.list_topics(topic, timeout=limit_s)).topics[topic]
+        return set(found.partitions) if found.error is None else None
+
+    def assign(self, places: Sequence[TopicPartition]) -> None:
+        """Read these, from their beginning."""
+        # From the first poll on: a fetch that waits at a partition's end would hold up the question where that is.
+        self._positions, self._reading = dict.fromkeys(places, 0), False
+
+    def end_offsets(self, places: Sequence[TopicPartition], limit_s: float = ANSWER_S) -> dict[TopicPartition, int]:
+        """The offset after the last that may be read now, by partition."""
+        asked = [_at(place, ck.OFFSET_END) for place in places]
+        found = self._ask(lambda left_s: self._consumer.offsets_for_times(asked, timeout=left_s), limit_s)
+        return {TopicPartition(each.topic, each.partition): each.offset for each in found}
+
+    def position(self, place: TopicPartition) -> int:
+        """The next offset."""
+        return self._positions[place]
+
+    def poll(self, timeout_ms: int = 0, max_records: int = 500) -> dict[TopicPartition, list[Record]]:
+        """Records that have arrived since the last call; waits for something to come up to timeout_ms."""
+        if not self._reading:
+            self._consumer.assign([_at(place, offset) for place, offset in self._positions.items()])
+            self._reading = True
+        found: dict[TopicPartition, list[Record]] = {}
+        for message in self._arrived(timeout_ms / 1000, max_records):
+            place = TopicPartition(message.topic(), message.partition())
+            offset, error = message.offset(), message.error()
+            if error is not None:
+                self._stumble(place, offset, error)
+                continue
+            self._positions[place], self.trouble = offset + 1, ""
+            found.setdefault(place, []).append(_record(place, offset, message))
+        return found
+
+    def _arrived(self, timeout_s: float, most: int) -> list[Any]:
+        """Messages and errors. `consume` alone would wait out its time unless so many come."""
+        if timeout_s <= 0:
+            return self._consumer.consume(most, 0.0)
+        first = self._consumer.poll(timeout_s)
+        return [] if first is None else [first, *self._consumer.consume(most, 0.0)]
+
+    def _stumble(self, place: TopicPartition, offset: int | None, error: ck.KafkaError) -> None:
+        """Take the end of a partition, or something that is no record."""
+        ahead = place in self._positions and offset is not None and offset >= self._positions[place]
+        if error.code() == ck.KafkaError._PARTITION_EOF:
+            # Behind the last record there may be marks of transactions, or records that were aborted.
+            if ahead:
+                self._positions[place] = cast(int, offset)
+            return
+        self.trouble = error.str()
+        if ahead and error.code() in _UNREADABLE:
+            self._pass_over(place, cast(int, offset))
+
+    def _pass_over(self, place: TopicPartition, offset: int) -> None:
+        """Go on behind the batch at an offset. Should that fail: librdkafka stumbles over it again."""
+        try:
+            with BatchLog(self._broker, self._client_id) as batches:
+                batches.partitions(place.topic)
+                last = next(batches.batches(place.topic, place.partition, offset, offset + 1)).last_offset
+            self._consumer.seek(_at(place, last + 1))
+        except (ProducerError, CorruptBatch, kafka.errors.KafkaError, ck.KafkaException) as error:
+            log.warning("%s partition %d cannot be read at offset %d: %s", place.topic, place.partition, offset, error)
+            return
+        log.warning(
+            "%s partition %d: offsets %d to %d are passed over: %s; who else writes there?",
+            place.topic, place.partition, offset, last, self.trouble,
+        )  # fmt: skip
+        self._positions[place] = last + 1
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._consumer.close()
+
+
+def _at(place: TopicPartition, offset: int) -> ck.TopicPartition:
+    return ck.TopicPartition(place.topic, place.partition, offset)
+
+
+def _may_pass(error: ck.KafkaError) -> bool:
+    """Whether asking again may help: no broker is there yet, or it is only just coming up."""
+    return error.retriable() or error.code() in (
+        ck.KafkaError._TRANSPORT, ck.KafkaError._TIMED_OUT, ck.KafkaError._ALL_BROKERS_DOWN, ck.KafkaError._RESOLVE,
+        ck.KafkaError.LEADER_NOT_AVAILABLE, ck.KafkaError.NOT_LEADER_FOR_PARTITION,
+    )  # fmt: skip
 
 
 def _consumer(broker: str, client_id: str) -> Any:
@@ -74,7 +262,7 @@ class TopicReader:
 
     def __init__(self, broker: str, topic: str, ids: Mapping[str, int], client_id: str) -> None:
         self._ids = ids
-        self._consumer = _consumer(broker, client_id)
+        self._consumer = LogConsumer(broker, client_id)
         self._place = TopicPartition(topic, 0)
         try:
             count = partitions(self._consumer, topic)
@@ -84,14 +272,13 @@ class TopicReader:
             self._consumer.close()
             raise
         self._consumer.assign([self._place])
-        self._consumer.seek(self._place, 0)
 
     def poll(self, timeout_s: float = 0.0) -> list[Entry]:
         """Records that have arrived since the last call; waits for the first one up to timeout_s."""
         polled = self._consumer.poll(timeout_ms=round(timeout_s * 1000))
         return [entry for records in polled.values() for record in records for entry in self._decoded(record)]
 
-    def _decoded(self, record: Any) -> Iterator[Entry]:
+    def _decoded(self, record: Record) -> Iterator[Entry]:
         if record.value is None:
             yield Entry(record.key, record.offset, None, None)
             return
@@ -110,7 +297,8 @@ class TopicReader:
         while self._consumer.position(self._place) < end:
             records += self.poll(0.2)
             if time.monotonic() > deadline:
-                raise ProducerError(f"{self._place.topic} could not be read to offset {end} within {READ_S:g} s")
+                why = f": {self._consumer.trouble}" if self._consumer.trouble else ""
+                raise ProducerError(f"{self._place.topic} could not be read to offset {end} within {READ_S:g} s{why}")
         return records
 
     def close(self) -> None:

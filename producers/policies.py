@@ -14,6 +14,7 @@ log = logging.getLogger(__name__)
 
 HORIZON = "horizon"
 TOPOLOGY, LIVE, CLOCK = "TOPOLOGY", "LIVE", "CLOCK"
+_FIRST_MS = -(1 << 63)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,18 +48,35 @@ class Anchor:
     speed: float | None
 
     def now_ms(self, wall_ms: int) -> float:
-        """Simulated time at wall_ms; infinity at full speed."""
+        """Simulated time at wall_ms; infinity at full speed, and no earlier than an int64 can say at a forged one."""
         if self.speed is None:
             return float("inf")
-        return self.at_ms + (wall_ms - self.wall_ms) * self.speed
+        return max(float(_FIRST_MS), self.at_ms + (wall_ms - self.wall_ms) * self.speed)
 
     def text(self) -> str:
         return json.dumps({"at": self.at_ms, "wall": self.wall_ms, "speed": self.speed})
 
     @classmethod
     def read(cls, text: str) -> "Anchor":
+        """From its text. Raises ValueError, KeyError, TypeError, OverflowError or RecursionError for what is none."""
         found = json.loads(text)
-        return cls(int(found["at"]), int(found["wall"]), found["speed"])
+        return cls(_time_ms(found["at"]), _time_ms(found["wall"]), _speed(found["speed"]))
+
+
+def _time_ms(value: Any) -> int:
+    """A time as records hold it, an int64."""
+    if isinstance(value, bool) or not isinstance(value, int) or not _FIRST_MS <= value < 1 << 63:
+        raise ValueError("no time in ms")
+    return value
+
+
+def _speed(value: Any) -> float | None:
+    """Simulated seconds per second, or None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
+        raise ValueError("no speed")
+    return float(value)
 
 
 class PolicyLog:
@@ -101,8 +119,8 @@ class PolicyLog:
             return
         try:
             anchor = Anchor.read(decision.value)
-        except (ValueError, KeyError, TypeError):
-            log.warning("a horizon with an unreadable anchor is ignored: %s", decision)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            log.warning("a horizon with an unreadable anchor is ignored: %.200s", decision)
             return
         reached = decision.effective_ms
         self.horizon_ms = reached if self.horizon_ms is None else max(self.horizon_ms, reached)

@@ -47,8 +47,8 @@ def newest(
     return out
 
 
-def _stranger(topic: str, key: bytes, why: object) -> None:
-    logger.warning("topic %s: the record with key %r is no row and was passed over: %s", topic, key[:80], why)
+def _stranger(topic: str, key: bytes | None, why: object) -> None:
+    logger.warning("topic %s: the record with key %r is no row and was passed over: %s", topic, (key or b"")[:80], why)
 
 
 def keyed(
@@ -74,16 +74,32 @@ def rows(
 
 
 def run(log: Log, ids: Mapping[str, int] | None = None) -> dict[str, Any]:
-    """The run record; the sources' progress shares its topic. Raises OracleError where nothing has run."""
-    number = (catalog.ids(None) if ids is None else ids)["run"].to_bytes(4, "big")
+    """The run record: the first on topic `runs` whose key no tombstone behind it took back, as everybody reads it.
+
+    The sources' progress shares the topic. Raises OracleError where nothing has run.
+    """
+    number = (catalog.ids(None) if ids is None else ids)["run"]
     parsed = bare(catalog.schema("run").parsed)
-    for key, value in newest(log, "runs").items():
-        if value[1:HEADER] == number:
+    found: dict[bytes | None, dict[str, Any]] = {}
+    for key, value in _whole(log, "runs"):
+        if value is None:
+            found.pop(key, None)
+        elif value[:HEADER] == b"\x00" + number.to_bytes(4, "big"):
             try:
-                return plain.datum(parsed, value[HEADER:])
+                found.setdefault(key, plain.datum(parsed, value[HEADER:]))
             except plain.MalformedError as error:
                 _stranger("runs", key, error)
+    for first in found.values():
+        return first
     raise OracleError(
         "topic runs holds no run: nothing was produced on this broker under this prefix (`jinliu topics` lists); give "
         "the --data, or the --broker and --prefix, of a run"
     )
+
+
+def _whole(log: Log, topic: str) -> Iterator[tuple[bytes | None, bytes | None]]:
+    """(key, value) of every committed record of a topic, by partition; no key is another one than the empty key."""
+    for partition, (first, end) in log.extents(topic).items():
+        if end > first:
+            for chunk in log.read(topic, partition, end, keys=True):
+                yield from zip(chunk.keys, chunk.values, strict=True)

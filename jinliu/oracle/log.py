@@ -3,6 +3,7 @@
 A `Log` gives the committed records of a partition in order; `KafkaLog` reads a broker, tests read lists.
 """
 
+import logging
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -12,6 +13,9 @@ from typing import Protocol
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from jinliu.oracle.errors import OracleError
+
+_quiet = logging.getLogger("jinliu.oracle.librdkafka")
+_quiet.setLevel(logging.CRITICAL + 1)  # what matters is raised; librdkafka would print it to stderr as well
 
 CONSUME = 10_000
 CHUNK = 100_000
@@ -88,7 +92,8 @@ class KafkaLog:
                 "queued.max.messages.kbytes": 32_768,
                 "max.partition.fetch.bytes": 8_388_608,
                 "allow.auto.create.topics": False,
-            }
+            },
+            logger=_quiet,
         )
         self._written = Consumer(  # asked where partitions end with what is not committed, never to read
             {
@@ -96,7 +101,8 @@ class KafkaLog:
                 "group.id": group,
                 "isolation.level": "read_uncommitted",
                 "allow.auto.create.topics": False,
-            }
+            },
+            logger=_quiet,
         )
 
     def extents(self, topic: str) -> dict[int, tuple[int, int]]:
@@ -154,7 +160,7 @@ class KafkaLog:
         if first >= end:
             return
         self._consumer.assign([TopicPartition(name, partition, first)])
-        what = f"topic {name}, partition {partition}"
+        what = f"topic {name}, partition {partition} at {self._broker}"
         held: list[Message] = []
         done, idle = False, 0
         try:
@@ -162,7 +168,7 @@ class KafkaLog:
                 got, done = _checked(self._consumer.consume(CONSUME, 0.1), end, what)
                 idle = 0 if got else idle + 1
                 if idle > PATIENCE:
-                    raise OracleError(f"{what}: the broker gives nothing below offset {end}")
+                    raise OracleError(f"{what}: nothing comes below offset {end}; is the broker up?")
                 held += got
                 if len(held) >= CHUNK or (done and held):
                     yield Chunk([m.value() for m in held], [m.key() for m in held] if keys else [])

@@ -67,6 +67,38 @@ def test_a_horizon_that_is_not_the_clocks_is_ignored() -> None:
     assert log.decisions == []
 
 
+@pytest.mark.parametrize(
+    "anchor",
+    [
+        "[" * 100_000,
+        '{"at": 1e400, "wall": 0, "speed": 1}',
+        '{"at": 1' + "0" * 4000 + ', "wall": 0, "speed": 1}',
+        '{"at": 0, "wall": 9223372036854775808, "speed": 1}',
+        '{"at": 0.5, "wall": 0, "speed": 1}',
+        '{"at": true, "wall": 0, "speed": 1}',
+        '{"at": 0, "wall": "0", "speed": 1}',
+        '{"at": 0, "wall": 0}',
+        *(
+            f'{{"at": 0, "wall": 0, "speed": {speed}}}'
+            for speed in ("1e400", "NaN", "Infinity", "0", "-1", "true", '"x"', "[]", "1" + "0" * 400)
+        ),
+    ],
+)
+def test_a_horizon_with_a_forged_anchor_is_ignored(anchor: str, caplog: pytest.LogCaptureFixture) -> None:
+    log = read(horizon(100, speed=2.0), Decision(HORIZON, anchor, 900, CLOCK))
+    assert log.horizon_ms == 100
+    assert log.anchor == Anchor(90, 5, 2.0)
+    assert "unreadable anchor" in caplog.text
+    assert len(caplog.text) < 1_000
+
+
+def test_an_absurd_anchor_that_can_be_read_still_gives_a_time() -> None:
+    anchor = Anchor.read('{"at": 0, "wall": 9223372036854775807, "speed": 1e308}')
+    assert int(anchor.now_ms(5)) == -(1 << 63)
+    assert Anchor.read('{"at": 0, "wall": -9223372036854775808, "speed": 1e308}').now_ms(5) == float("inf")
+    assert Anchor.read('{"at": 1, "wall": 2, "speed": 86400}') == Anchor(1, 2, 86_400.0)
+
+
 @given(st.lists(st.tuples(st.booleans(), st.integers(0, 30)), max_size=30))
 def test_no_lever_takes_effect_in_time_that_may_have_been_told(entries: list[tuple[bool, int]]) -> None:
     log = PolicyLog()
