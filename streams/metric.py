@@ -111,7 +111,8 @@ class Metric:
     rows without their window and status, which the merge fills in; deterministic, and doubles computed from integers
     the row also holds. proof: SQL over the accepted events that returns one row per final row with the fields of
     `row` except status, revision, missing and window_end (`verify` refuses SQL that leaves one out); `{window}` is the
-    window's name, `{w}` the column with its start. claims: ids of rows of claims.yaml it helps to measure. windows:
+    window's name, `{w}` the column with its start, and the table `windows` (window_start, window_end) has those of the
+    run, for what is cumulative. claims: ids of rows of claims.yaml it helps to measure. windows:
     used when the topology names none for this metric (else its default). A metric without rollups is written by the
     engine itself.
 

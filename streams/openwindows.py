@@ -1,5 +1,5 @@
 """The open windows of one rollup in one shard: rows of the finest window that are folded into, and sums of closed
-ones for coarser windows.
+ones, for coarser windows or, where the rollup is cumulative, since the start of the run.
 """
 
 from __future__ import annotations
@@ -33,6 +33,10 @@ class BoundRollup:
         return self.layout.rollup.name
 
 
+CARRIED = -1
+"""The level, in stored state, of what a cumulative rollup has summed over all closed windows; its number is 0."""
+
+
 @dataclass(frozen=True, slots=True)
 class Written:
     """One window to write: its level in `windows`, its number there, its row packed; closed when it is the last
@@ -50,7 +54,7 @@ class OpenWindows:
     left.
 
     Closing is in order of time and complete: every window of the span is handed out closed exactly once, empty ones
-    too.
+    too. What a cumulative rollup hands out is the sum of all closed windows, `_carried`, and of the open ones up to it.
     """
 
     def __init__(self, bound: BoundRollup, fold: FoldPass, shards: int) -> None:
@@ -65,6 +69,9 @@ class OpenWindows:
         self._free = np.arange(2, dtype=np.int32)
         self._used = 0
         self._coarse: list[dict[int, Int64]] = [{} for _ in bound.windows]
+        self.cumulative = bound.layout.rollup.cumulative
+        self._carried = np.zeros(self.layout.width if self.cumulative else 0, np.int64)
+        self._carried_changed = False
         self._unwritten: list[set[int]] = [set() for _ in bound.windows]
         self._unstored: list[set[int]] = [set() for _ in bound.windows]
         self._stored: list[set[int]] = [set() for _ in bound.windows]
@@ -97,6 +104,14 @@ class OpenWindows:
 
     def _touch(self, index: int) -> None:
         self._unstored[0].add(index)
+        self._changed(index)
+        if self.cumulative:  # later windows hold it, too
+            for k in np.flatnonzero(self._slots >= 0).tolist():
+                if self.opened[0] + k > index:
+                    self._changed(self.opened[0] + k)
+
+    def _changed(self, index: int) -> None:
+        """A finest window, and the coarser ones around it, are to be handed out anew."""
         if index not in self._unwritten[0]:
             self._unwritten[0].add(index)
             start = self.bound.windows[0].start(index)
@@ -128,15 +143,23 @@ class OpenWindows:
     def close(self, floor_ms: int) -> list[Written]:
         """Close, in order, every window that ends at or before the floor."""
         written: list[Written] = []
-        until = self.bound.windows[0].closed(floor_ms)
+        finest = self.bound.windows[0]
+        until = finest.closed(floor_ms)
         if until > self.opened[0]:
             for index in range(self.opened[0], until):
                 written.append(self._close_finest(index))
+                if self.cumulative:  # before the next window is added to what they hold
+                    written += self._close_coarse(finest.end(index))
             self._shift(until - self.opened[0])
             self.opened[0] = until
+        return written + self._close_coarse(floor_ms)
+
+    def _close_coarse(self, floor_ms: int) -> list[Written]:
+        """Close the coarser windows that end at or before the floor; the finest ones inside them are closed."""
+        written: list[Written] = []
         for level, windows in enumerate(self.bound.windows[1:], 1):
             for index in range(self.opened[level], max(windows.closed(floor_ms), self.opened[level])):
-                row = self._coarse[level].pop(index, None)
+                row = self._carried if self.cumulative else self._coarse[level].pop(index, None)
                 self._forget(level, index)
                 written.append(Written(level, index, self._pack(row), True))
                 self.opened[level] = index + 1
@@ -147,8 +170,22 @@ class OpenWindows:
         slot = int(self._slots[k]) if k < len(self._slots) else -1
         self._forget(0, index)
         if slot < 0:
-            return Written(0, index, b"", True)
+            return Written(0, index, self._pack(self._carried if self.cumulative else None), True)
         row = self._rows[slot]
+        if self.cumulative:
+            packing.absorb(self.layout, self._carried, row)
+            self._carried_changed = True
+            packed = self._pack(self._carried)
+        else:
+            self._add_to_coarse(index, row)
+            packed = self._pack(row)
+        row[:] = 0
+        self._used -= 1
+        self._free[self._used] = slot
+        return Written(0, index, packed, True)
+
+    def _add_to_coarse(self, index: int, row: Int64) -> None:
+        """Leave the row of a finest window that closes in the coarser ones around it."""
         start = self.bound.windows[0].start(index)
         for level, windows in enumerate(self.bound.windows[1:], 1):
             coarse = windows.index(max(start, windows.origin))
@@ -156,11 +193,6 @@ class OpenWindows:
                 self._coarse[level][coarse] = np.zeros(self.layout.width, np.int64)
             packing.absorb(self.layout, self._coarse[level][coarse], row)
             self._unstored[level].add(coarse)
-        packed = self._pack(row)
-        row[:] = 0
-        self._used -= 1
-        self._free[self._used] = slot
-        return Written(0, index, packed, True)
 
     def _shift(self, by: int) -> None:
         self._slots[:-by] = self._slots[by:] if by < len(self._slots) else -1
@@ -182,6 +214,12 @@ class OpenWindows:
             changed.clear()
 
     def _so_far(self, level: int, index: int) -> Int64:
+        if self.cumulative:
+            row, end = self._carried.copy(), self.bound.windows[level].end(index)
+            for k in np.flatnonzero(self._slots >= 0).tolist():
+                if self.bound.windows[0].start(self.opened[0] + k) < end:
+                    packing.absorb(self.layout, row, self._rows[self._slots[k]])
+            return row
         if level == 0:
             finest_row: Int64 = self._rows[self._slots[index - self.opened[0]]]
             return finest_row
@@ -197,8 +235,11 @@ class OpenWindows:
 
     def changes(self) -> Iterator[tuple[int, int, bytes | None]]:
         """State rows (level, window number, packed row or None for a tombstone) that differ from what was stored
-        last.
+        last. What is carried is the row (CARRIED, 0).
         """
+        if self._carried_changed:
+            self._carried_changed = False
+            yield CARRIED, 0, self._pack(self._carried)
         for level, stored in enumerate(self._stored):
             for index in sorted(index for index in stored if index < self.opened[level]):
                 stored.discard(index)
@@ -213,6 +254,9 @@ class OpenWindows:
         """Take a stored row back, to be handed out once more as provisional. Call after `opened` is set."""
         row = np.zeros(self.layout.width, np.int64)
         packing.unpack_into(self.layout, row, packed)
+        if level == CARRIED:
+            self._carried = row
+            return
         self._stored[level].add(index)
         if level:
             self._unwritten[level].add(index)

@@ -28,7 +28,8 @@ class Rollup:
 
     keys: event columns with a closed set of values (enumerations, booleans, strings with a vocabulary, integers with
     narrow bounds); cells are their product. measures: name -> measure. where: only events that match are folded,
-    column -> symbol or tuple of symbols, ANDed.
+    column -> symbol or tuple of symbols, ANDed. cumulative: a window holds everything folded from the start of the run
+    to its end instead of what came in it, as stocks are counted (what was funded less what was repaid is outstanding).
     """
 
     name: str
@@ -36,6 +37,7 @@ class Rollup:
     keys: tuple[str, ...]
     measures: Mapping[str, m.Measure]
     where: m.Where = field(default_factory=dict)
+    cumulative: bool = False
 
     def columns(self) -> tuple[str, ...]:
         """Event columns it reads besides `event_time`, in a fixed order."""
@@ -146,6 +148,7 @@ def bind(rollup: Rollup, columns: Mapping[str, Column], people: int, metric: str
             sorted(rollup.where.items()),
             list(rollup.measures.items()),
             words if bitmap < offset else 0,
+            *(("cumulative",) if rollup.cumulative else ()),
         )
     )
     tag = hashlib.sha256(text.encode()).digest()[:4]

@@ -15,15 +15,20 @@ from streams import stored
 from streams.errors import OffsetOrder, StateMismatch, SumOverflow
 from streams.ledger import ACCOUNT_FIELDS, INFINITY, Defect, Ledger
 from streams.metrics.accounting import AccountingRow
-from streams.openwindows import OpenWindows, Written
+from streams.openwindows import CARRIED, OpenWindows, Written
 from streams.partials import FINAL, INCOMPLETE, PROVISIONAL, Partial
 from streams.plan import TICK, TopicPlan
 
 if TYPE_CHECKING:
     from schemas.decode import Rows
+    from streams.openwindows import BoundRollup
 
-VERSION = 3
+VERSION = 4
 META = b"meta"
+CARRIED_NAME = "carried"
+"""What the stored row of a cumulative rollup's closed windows has in the place of a window's name."""
+BEFORE = -1
+"""The number under which is kept what cumulative rollups miss of all windows that are closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +79,7 @@ class ShardState:
         self._revisions: list[list[dict[int, int]]] = [[{} for _ in bound.windows] for bound in plan.rollups]
         self._tables = {windows.name: windows for bound in plan.rollups for windows in bound.windows}
         self._missing: dict[str, dict[int, dict[str, int]]] = {name: {} for name in self._tables}
+        self._since: dict[str, dict[int, dict[str, int]]] = {name: {} for name in self._tables}
         self._partials: list[Partial] = []
         self._dead: list[DeadLetter] = []
         self._accounted = self._ledger.accounts.copy()
@@ -128,12 +134,14 @@ class ShardState:
         self._close(upto)
 
     def _note(self, defect: Defect) -> None:
-        """Make every window that overlaps the defect and was open when it showed INCOMPLETE."""
+        """Make every window that overlaps the defect and was open when it showed INCOMPLETE; and of what is cumulative
+        the first of them, or the first that was open, and every later one.
+        """
         for name, windows in self._tables.items():
             low = max(windows.index(defect.start), windows.closed(defect.floor))
+            _add(self._since[name].setdefault(low, {}), {defect.source: defect.missing})
             for index in range(low, windows.index(defect.end - 1) + 1):
-                named = self._missing[name].setdefault(index, {})
-                named[defect.source] = named.get(defect.source, 0) + defect.missing
+                _add(self._missing[name].setdefault(index, {}), {defect.source: defect.missing})
 
     def _close(self, upto: int) -> None:
         floor = self.floor_ms
@@ -147,13 +155,15 @@ class ShardState:
             closed = windows_table.closed(floor)
             for index in [index for index in self._missing[name] if index < closed]:
                 del self._missing[name][index]
+            for index in [index for index in self._since[name] if BEFORE < index < closed]:
+                _add(self._since[name].setdefault(BEFORE, {}), self._since[name].pop(index))
 
     def _partial(self, number: int, written: Written, upto: int) -> Partial:
         bound = self.plan.rollups[number]
         windows = bound.windows[written.level]
         revisions = self._revisions[number][written.level]
         revision = revisions.pop(written.index, 0) + 1
-        missing = self._missing[windows.name].get(written.index, {})
+        missing = self._missing_of(bound, windows.name, written.index)
         status = PROVISIONAL
         if written.closed:
             status = INCOMPLETE if missing else FINAL
@@ -166,6 +176,16 @@ class ShardState:
             status=status, revision=revision,
             missing=dict(sorted(missing.items())), upto=upto, wall=self.wall_ms, folded=written.packed,
         )  # fmt: skip
+
+    def _missing_of(self, bound: BoundRollup, name: str, index: int) -> dict[str, int]:
+        """Events known missing of a window by source; of a cumulative rollup, of all windows up to it."""
+        if not bound.layout.rollup.cumulative:
+            return self._missing[name].get(index, {})
+        missing: dict[str, int] = {}
+        for since, named in self._since[name].items():
+            if since <= index:
+                _add(missing, named)
+        return missing
 
     # -- storing ----------------------------------------------------------------------------------------------------
     def take(self, provisional: bool = True) -> Changes:
@@ -184,7 +204,8 @@ class ShardState:
         for number, windows in enumerate(self._open):
             bound = self.plan.rollups[number]
             for level, index, packed in windows.changes():
-                changes.state.append((_key(bound.metric, bound.name, bound.windows[level].name, index), packed))
+                name = CARRIED_NAME if level == CARRIED else bound.windows[level].name
+                changes.state.append((_key(bound.metric, bound.name, name, index), packed))
         changes.state.append((META, self._meta()))
         self._taken = self.next_offset
         return changes
@@ -226,6 +247,7 @@ class ShardState:
             "books": self._ledger.books.tolist(),
             "accounts": self._ledger.accounts.tolist(),
             "missing": {name: windows for name, windows in self._missing.items() if windows},
+            "since": {name: windows for name, windows in self._since.items() if windows},
             "revisions": self._revisions,
         }
         return json.dumps(meta, separators=(",", ":")).encode()
@@ -275,14 +297,20 @@ class ShardState:
             (bound.metric, bound.name, windows.name): (number, level)
             for number, bound in enumerate(self.plan.rollups)
             for level, windows in enumerate(bound.windows)
+        } | {
+            (bound.metric, bound.name, CARRIED_NAME): (number, CARRIED)
+            for number, bound in enumerate(self.plan.rollups)
+            if bound.layout.rollup.cumulative
         }
         known = []
         for key in rows:
             try:
                 metric, rollup, window, text = key.decode().rsplit("|", 3)
                 number, level = levels[metric, rollup, window]
-                last = self.plan.rollups[number].windows[level].count - 1
-                index = stored.integer(int(text), self._open[number].opened[level], last)
+                low, last = 0, 0
+                if level != CARRIED:
+                    low, last = self._open[number].opened[level], self.plan.rollups[number].windows[level].count - 1
+                index = stored.integer(int(text), low, last)
                 if key != _key(metric, rollup, window, index):
                     raise ValueError(text)
             except (ValueError, KeyError):
@@ -306,8 +334,9 @@ class ShardState:
         ledger = self._ledger
         ledger.clock[:], ledger.books[:], ledger.accounts[:] = meta["clock"], meta["books"], meta["accounts"]
         self._accounted = ledger.accounts.copy()
-        for name, windows in meta["missing"].items():
-            self._missing[name] = {int(index): dict(named) for index, named in windows.items()}
+        for table, found in ((self._missing, meta["missing"]), (self._since, meta["since"])):
+            for name, windows in found.items():
+                table[name] = {int(index): dict(named) for index, named in windows.items()}
         self._revisions = [
             [{int(index): count for index, count in level.items()} for level in rollup] for rollup in meta["revisions"]
         ]
@@ -319,6 +348,11 @@ class ShardState:
     def closed(self) -> bool:
         """Whether every source has told its CLOSE, so that nothing is to come."""
         return self.floor_ms == INFINITY
+
+
+def _add(counts: dict[str, int], more: Mapping[str, int]) -> None:
+    for source, count in more.items():
+        counts[source] = counts.get(source, 0) + count
 
 
 def _key(metric: str, rollup: str, window: str, index: int) -> bytes:

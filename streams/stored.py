@@ -83,13 +83,14 @@ def check_meta(
         found = np.array(meta[name])
         if found.shape != like.shape or found.dtype != like.dtype:
             raise ValueError(f"{name} is no table of integers of shape {like.shape}")
-    for name, windows in meta["missing"].items():
-        for index, named in windows.items():
-            integer(int(index), 0, tables[name].count)
-            for source, count in named.items():
-                integer(count)
-                if source not in roster:
-                    raise ValueError(f"missing names the source {source!r}, which the run has not")
+    for what, least in (("missing", 0), ("since", -1)):
+        for name, windows in meta[what].items():
+            for index, named in windows.items():
+                integer(int(index), least, tables[name].count)
+                for source, count in named.items():
+                    integer(count)
+                    if source not in roster:
+                        raise ValueError(f"{what} names the source {source!r}, which the run has not")
     if [len(levels) for levels in meta["revisions"]] != [len(levels) for levels in rollups]:
         raise ValueError("revisions are not one table a rollup and window")
     for levels, known in zip(meta["revisions"], rollups, strict=True):

@@ -87,11 +87,24 @@ class Source:
 
 @dataclass(slots=True)
 class Calendar:
-    """The windows of one name: `windows[upto:]` are open; `missing` by position, {source: events known missing}."""
+    """The windows of one name: `windows[upto:]` are open.
+
+    missing: position -> {source: events known missing}. since: likewise, from a position on, of what adds windows up.
+    """
 
     windows: list[Window]
     upto: int = 0
     missing: dict[int, dict[str, int]] = field(default_factory=dict)
+    since: dict[int, dict[str, int]] = field(default_factory=dict)
+
+    def lacking(self, position: int) -> dict[str, int]:
+        """What the windows up to a position lack together, by source."""
+        lost: dict[str, int] = {}
+        for at, named in self.since.items():
+            if at <= position:
+                for source, count in named.items():
+                    lost[source] = lost.get(source, 0) + count
+        return lost
 
 
 class Acceptor:
@@ -187,13 +200,18 @@ class Acceptor:
                 calendar.upto += 1
 
     def lose(self, source: str, start: int, end: int, lost: int, floor: int) -> None:
-        """Mark every window that overlaps [start, end) and ends after the floor."""
+        """Mark every window that overlaps [start, end) and ends after the floor, and from where on sums lack it."""
         for calendar in self.calendars.values():
+            first = True
             for i in range(calendar.upto, len(calendar.windows)):
                 window = calendar.windows[i]
-                if window.start >= end:
-                    break
                 if window.end > max(start, floor):
+                    if first:
+                        since = calendar.since.setdefault(i, {})
+                        since[source] = since.get(source, 0) + lost
+                        first = False
+                    if window.start >= end:
+                        break
                     missing = calendar.missing.setdefault(i, {})
                     missing[source] = missing.get(source, 0) + lost
 

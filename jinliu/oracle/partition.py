@@ -45,7 +45,10 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What a partition's log amounts to. `closed`: window name -> window start -> {source: events known missing}."""
+    """What a partition's log amounts to.
+
+    `closed`: window name -> window start -> {source: events known missing}. `lacking`: the same up to that window.
+    """
 
     topic: str
     shard: int
@@ -53,6 +56,7 @@ class Judged:
     records: int
     ledgers: Mapping[str, Ledger]
     closed: Mapping[str, Mapping[int, Mapping[str, int]]]
+    lacking: Mapping[str, Mapping[int, Mapping[str, int]]]
 
 
 def judge(task: Task, log: Log) -> Judged:
@@ -78,7 +82,11 @@ def judge(task: Task, log: Log) -> Judged:
         name: {calendar.windows[i].start: dict(calendar.missing.get(i, {})) for i in range(calendar.upto)}
         for name, calendar in acceptor.calendars.items()
     }
-    return Judged(task.rules.topic, task.shard, task.path, records, acceptor.ledgers, closed)
+    lacking = {
+        name: {calendar.windows[i].start: calendar.lacking(i) for i in range(calendar.upto)}
+        for name, calendar in acceptor.calendars.items()
+    }
+    return Judged(task.rules.topic, task.shard, task.path, records, acceptor.ledgers, closed, lacking)
 
 
 def _stored(task: Task, events: pa.RecordBatch) -> pa.RecordBatch:

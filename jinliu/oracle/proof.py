@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
 from jinliu.oracle.errors import OracleError
 
@@ -51,11 +52,21 @@ class Proof:
         self._db.execute("CREATE TABLE topology (person_weight BIGINT, weight BIGINT, shards BIGINT)")
         self._db.execute("INSERT INTO topology VALUES (?, ?, ?)", world)
 
-    def rows(self, metric: str, sql: str, window: str, needed: Collection[str] = ()) -> Iterator[dict[str, Any]]:
-        """The rows of a metric for the windows called `window`. needed: fields that the SQL must give.
+    def rows(
+        self,
+        metric: str,
+        sql: str,
+        window: str,
+        calendar: Sequence[tuple[int, int]],
+        needed: Collection[str] = (),
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of a metric for the windows called `window`, whose starts and ends, `calendar`, are the table
+        `windows` of the SQL. needed: fields that the SQL must give.
 
         Raises OracleError naming the metric where its SQL fails, and the fields that it leaves out.
         """
+        edges = pa.table({"window_start": [a for a, _ in calendar], "window_end": [b for _, b in calendar]})
+        self._db.register("windows", edges.cast(pa.schema([("window_start", pa.int64()), ("window_end", pa.int64())])))
         text = sql.format(window=window, w=f'"window_start_{window}"')
         try:
             cursor = self._db.execute(text)

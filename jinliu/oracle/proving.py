@@ -204,7 +204,8 @@ def _expected(
     needed = [field.name for field in fields(metric.row) if field.name not in NOT_OF_THE_SQL]
     for name in metric.window_names(topology.windows):
         closed = closed_windows(metric, name, run, judged)
-        for row in proof.rows(metric.name, metric.proof, name, needed):
+        calendar = [(window.start, window.end) for window in spans.over(name, run["start"], run["end"])]
+        for row in proof.rows(metric.name, metric.proof, name, calendar, needed):
             completed = closed.get(row.get("window_start"))
             if completed is None:
                 continue
@@ -221,10 +222,12 @@ def closed_windows(
 ) -> dict[Any, dict[str, Any]]:
     """Window start -> window_end, status and missing, of the windows that all shards of the metric's topics closed."""
     parts = [part for part in judged if part.topic in metric.topics()]
+    adding = {rollup.topic for rollup in metric.rollups if rollup.cumulative}
     out = {}
     for window in spans.over(name, run["start"], run["end"]):
         if all(window.start in part.closed[name] for part in parts):
-            lost = [counts for part in parts if (counts := part.closed[name][window.start])]
+            found = [(part.lacking if part.topic in adding else part.closed)[name][window.start] for part in parts]
+            lost = [counts for counts in found if counts]
             missing: Counter[str] = Counter()
             for counts in lost:
                 missing.update(counts)

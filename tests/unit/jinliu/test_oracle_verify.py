@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -259,6 +260,36 @@ def test_the_metric_of_the_readme_is_proved(own: Metric) -> None:
     verdict = proved_as(own)
     assert verdict.differences == []
     assert verdict.metrics[own.name] > 0
+
+
+@pytest.fixture
+def stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metric]:
+    """A metric of one's own with a cumulative rollup beside a plain one."""
+    shutil.copy(Path(__file__).with_name("own_stock.py"), tmp_path / "own_stock.py")
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
+    monkeypatch.setattr(catalog, "_extra", {})
+    load.cache_clear()
+    yield load()["paid-so-far"]
+    load.cache_clear()
+    sys.modules.pop("streams.metrics.own_stock", None)
+
+
+def test_what_is_cumulative_is_proved(stock: Metric) -> None:
+    verdict = proved_as(stock)
+    assert verdict.differences == []
+    assert verdict.metrics[stock.name] == 6 + 3 + 1
+
+
+def test_what_is_cumulative_is_proved_where_something_is_lost(stock: Metric) -> None:
+    topics = raw()
+    del topics["payments"][1][9]
+    log = processed(topics)
+    rows = [datum(bare(avro(stock.name, stock.row)), value[5:]) for _, value in log.topics["metrics.paid-so-far"][0]]
+    lacking = sorted((row["window"], row["window_start"]) for row in rows if row["status"] == "INCOMPLETE")
+    assert 0 < len(lacking) < len(rows), "the windows before the loss are whole, all later ones are not"
+    assert {row["missing_sources"] for row in rows if row["status"] == "INCOMPLETE"} <= {"alipay=1", "banks=1"}
+    verdict = verify("", "", topology(), log=log, metrics=load())
+    assert verdict.differences == []
 
 
 @pytest.mark.parametrize(

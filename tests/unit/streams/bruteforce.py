@@ -26,7 +26,7 @@ class Source:
 @dataclass
 class Truth:
     """folded: accepted events in log order. verdicts: one word a record. incomplete: (window, start) -> source ->
-    missing.
+    missing; incomplete_since: the same of all windows up to it.
     """
 
     plan: TopicPlan
@@ -38,6 +38,7 @@ class Truth:
     verdicts: list[str] = field(default_factory=list)
     accounts: dict[str, dict[str, int]] = field(default_factory=dict)
     incomplete: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
+    incomplete_since: dict[tuple[str, int], dict[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         plan = self.plan
@@ -150,9 +151,12 @@ class Truth:
 
     def _defect(self, name: str, low: float, high: float, missing: int) -> None:
         for window, start, end in self.all_windows:
-            if end > self.floor and start < high and end > low:
-                named = self.incomplete.setdefault((window, start), {})
+            if end > self.floor and end > low:
+                named = self.incomplete_since.setdefault((window, start), {})
                 named[name] = named.get(name, 0) + missing
+                if start < high:
+                    named = self.incomplete.setdefault((window, start), {})
+                    named[name] = named.get(name, 0) + missing
 
     def closed(self) -> list[tuple[str, int, int]]:
         """(window, start, end) of the closed windows."""

@@ -39,6 +39,14 @@ PEOPLE = Rollup(
     keys=("payer_bank",),
     measures={"payers": distinct("payer_id"), "qr_payers": distinct("payer_id", where={"instrument": "QR"})},
 )
+SO_FAR = Rollup(
+    name="so-far",
+    topic="payments",
+    keys=("channel",),
+    where={"outcome": "SUCCESS"},
+    measures={"paid": total("amount_fen"), "ever": distinct("payer_id"), "most": largest("latency_ms")},
+    cumulative=True,
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -57,7 +65,7 @@ METRIC = Metric(
     name="everything",
     row=EverythingRow,
     key=("window", "window_start"),
-    rollups=(KEYED, PEOPLE),
+    rollups=(KEYED, PEOPLE, SO_FAR),
     derive=derive,
     windows=("day", "4d", "year"),
     proof="SELECT 'not proved here, held against `sums`'",
@@ -87,6 +95,20 @@ def sums(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
     sets = {name: {cell: len(ids) for cell, ids in cells.items()} for name, cells in people.items()}
     plain = {name: {cell: n for cell, n in cells.items() if n} for name, cells in found.items()}
     return plain | {"slowest": _not_zero(slow), "fastest": _not_zero(fast)} | sets
+
+
+def so_far(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """What the cumulative rollup holds after these events, those of all windows up to its own."""
+    paid: Counter[Any] = Counter()
+    ever: dict[Any, set[int]] = {}
+    most: dict[Any, int] = {}
+    for event in events:
+        if event["outcome"] == "SUCCESS":
+            cell = (event["channel"],)
+            paid[cell] += event["amount_fen"]
+            ever.setdefault(cell, set()).add(event["payer_id"])
+            most[cell] = max(most.get(cell, 0), event["latency_ms"])
+    return {"paid": _not_zero(dict(paid)), "ever": {c: len(ids) for c, ids in ever.items()}, "most": _not_zero(most)}
 
 
 def unpacked(plan: TopicPlan, partials: Sequence[Partial]) -> dict[str, Any]:

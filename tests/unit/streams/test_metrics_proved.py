@@ -62,6 +62,9 @@ def proved(metric: Metric, plan: Any, topic: str, window: str, events: list[dict
             "institutions",
             pa.Table.from_pylist(ids, pa.schema({"id": pa.string(), "certified_ms": pa.int64(), "index": pa.int64()})),
         )
+        edges = plan.windows(window)
+        calendar = [{"window_start": edges.start(i), "window_end": edges.end(i)} for i in range(edges.count)]
+        connection.register("windows", pa.Table.from_pylist(calendar))
         scale = {"person_weight": WORLD.person_weight, "weight": WORLD.weight, "shards": WORLD.shards}
         connection.register("topology", pa.Table.from_pylist([scale]))
         result = connection.execute(metric.proof.format(window=window, w=column))

@@ -217,25 +217,44 @@ def test_only_what_changed_is_taken() -> None:
     assert {(p.rollup, p.status, p.revision) for p in first.partials} == {
         ("keyed", PROVISIONAL, 1),
         ("people", PROVISIONAL, 1),
+        ("so-far", PROVISIONAL, 1),
     }
-    assert {key for key, _ in first.state} == {b"everything|keyed|day|0", b"everything|people|day|0", META}
+    rows_stored = {f"everything|{name}|day|0".encode() for name in ("keyed", "people", "so-far")}
+    assert {key for key, _ in first.state} == rows_stored | {META}
     fold([-1], state)
     second = state.take()
     assert second.partials == []
     assert {key for key, _ in second.state} == {META}
     fold([day("alipay", 2, 0, 1, 100), day("banks", 1, 0)], state)
     third = state.take()
-    assert {(key, value) for key, value in third.state if key != META} == {
-        (b"everything|keyed|day|0", None),
-        (b"everything|people|day|0", None),
-    }
+    assert {key for key, value in third.state if value is None} == rows_stored
+    assert {key for key, value in third.state if value is not None} == {META, b"everything|so-far|carried|0"}
     assert {(p.status, p.revision) for p in third.partials} == {(FINAL, 2)}
 
 
 def test_provisional_partials_can_wait() -> None:
     state = fold([*OPENED, payment()])
     assert state.take(provisional=False).partials == []
-    assert len(state.take().partials) == 2
+    assert len(state.take().partials) == 3
+
+
+def test_what_is_cumulative_holds_all_days_up_to_its_own_and_lacks_what_one_of_them_lacks() -> None:
+    log = [*OPENED, payment(amount_fen=7), day("alipay", 2, 0, 1, 7), day("banks", 1, 0)]
+    log += [day("alipay", 4, 1, 1, 5), day("banks", 2, 1)]  # an event of the second day is lost
+    log += [row for n in (2, 3) for row in (day("alipay", 3 + n, n), day("banks", 1 + n, n))]
+    changes = fold(log).take()
+    found = {p.index: p for p in changes.partials if p.rollup == "so-far"}
+    assert {index: (p.status, dict(p.missing)) for index, p in found.items()} == {
+        0: (FINAL, {}), 1: (INCOMPLETE, {"alipay": 1}), 2: (INCOMPLETE, {"alipay": 1}), 3: (INCOMPLETE, {"alipay": 1}),
+    }  # fmt: skip
+    assert {index: everything.unpacked(PLAN, [p])["paid"] for index, p in found.items()} == {
+        index: {("ALIPAY",): 7} for index in range(4)
+    }
+    state = ShardState.restore(PLAN, 0, dict(changes.state))
+    fold([payment(seq=7, event_time=4 * DAY, amount_fen=3), day("alipay", 8, 4, 1, 3), day("banks", 5, 4)], state)
+    (later,) = [p for p in state.take().partials if p.rollup == "so-far"]
+    assert (later.status, dict(later.missing)) == (INCOMPLETE, {"alipay": 1})
+    assert everything.unpacked(PLAN, [later])["paid"] == {("ALIPAY",): 10}
 
 
 def test_state_of_another_definition_or_run_is_refused() -> None:

@@ -67,8 +67,10 @@ def test_a_row_that_does_not_decode_is_named(value: bytes, what: str) -> None:
         ({"wall_ms": 2**70}, "is no integer"), ({"clock": 0}, "clock is no table"), ({"clock": [0, 2**64]}, "clock"),
         ({"books": [[1.5] * 6] * 2}, "books is no table"), ({"accounts": [[0], [0, 0]]}, "ValueError"),
         ({"missing": []}, "AttributeError"), ({"missing": {"week": {"0": {}}}}, "KeyError"),
+        ({"since": {"day": {"-2": {}}}}, "'-2' is no integer"),
         ({"missing": {"day": {"x": {}}}}, "ValueError"), ({"missing": {"day": {"1": {"nobody": 1}}}}, "nobody"),
-        ({"revisions": []}, "revisions are not one table"), ({"revisions": [[{}], [{"1": 0}]]}, "'0' is no integer"),
+        ({"revisions": []}, "revisions are not one table"),
+        ({"revisions": [[{}], [{}], [{"1": 0}]]}, "'0' is no integer"),
         ({"revisions": None}, "TypeError"),
     ],
 )  # fmt: skip
