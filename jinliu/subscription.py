@@ -259,7 +259,7 @@ def subscribe(
     *,
     broker: str | None = None,
     data: str | Path = ".jinliu",
-    prefix: str = "",
+    prefix: str | None = None,
     registry: str | None = None,
     follow: bool = True,
 ) -> Iterator[Any]:
@@ -273,8 +273,9 @@ def subscribe(
         Bootstrap servers, or else the data directory of an embedded run (its broker is started if it is down).
     follow : bool
         Go on waiting for rows at the end of the topic, for ever; else stop there.
-    registry : str
-        URL of the schema registry that the run uses, if any; a data directory knows its own.
+    prefix, registry : str
+        What stands before the run's topic names, and the URL of its schema registry, if any; a data directory knows its
+        own.
 
     Raises
     ------
@@ -287,8 +288,9 @@ def subscribe(
     ...     if row.status == "FINAL" and row.window == "day":
     ...         print(row.window_start, row.channel, row.scene, row.share)
     """
-    chosen = registry or (remembered(Path(data)).get("registry") if broker is None else None)
-    with broker_of(broker, Path(data)) as address, MetricReader([metric], address, prefix, chosen) as reader:
+    held = remembered(Path(data)) if broker is None else {}
+    before, ids_of = held.get("prefix", "") if prefix is None else prefix, registry or held.get("registry")
+    with broker_of(broker, Path(data)) as address, MetricReader([metric], address, before, ids_of) as reader:
         for _, row in reader.to_end():
             yield row
         for _, row in reader.follow() if follow else ():

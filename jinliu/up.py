@@ -32,7 +32,7 @@ from producers.runrecord import Run, open_run, unfinished
 from schemas import catalog
 from schemas.errors import DIFFERENT, JinliuError
 from streams import metrics
-from streams.plan import plans
+from streams.plan import plans, told
 
 if TYPE_CHECKING:
     from jinliu.live import View
@@ -126,8 +126,9 @@ def up(settings: Settings, plan: Plan, view: View) -> Ended:
             children.start("sources", "produce", *_arguments(settings, address))
             for number in range(1, plan.workers + 1):
                 children.start(f"worker-{number}", "process", *_arguments(settings, address))
+            computed = sorted(told(metrics.load(), run.roster))
             with (
-                MetricReader(sorted(metrics.load()), address, settings.prefix, settings.registry) as reader,
+                MetricReader(computed, address, settings.prefix, settings.registry) as reader,
                 Lag(address, settings.prefix, settings.world) as lag,
             ):
                 mine = None if settings.broker else Embedded(address, settings.data)
