@@ -21,6 +21,7 @@ from rich.table import Table
 
 from jinliu.options import AS_JSON, OUTPUT, common
 from jinliu.settings import Settings, UsageError
+from jinliu.stop import Stop
 from schemas.errors import CANNOT_GO_ON, DIFFERENT, MISTAKE, JinliuError
 
 DAY_A_SECOND = 86_400.0
@@ -257,7 +258,10 @@ def watch_command(
     if settings.broker is not None:
         with _looking(settings):
             pass  # whether it is there, and the run's schema ids are ours
-    watch(settings, metric, once=once, final=final, as_json=as_json, stop=_stop_on_signals())
+    stop = _stop_on_signals()
+    watch(settings, metric, once=once, final=final, as_json=as_json, stop=stop)
+    if once and stop.signal is not None:
+        raise typer.Exit(128 + stop.signal)
 
 
 @app.command("topics", rich_help_panel=LOOK)
@@ -391,10 +395,10 @@ def _looking(settings: Settings, reads: bool = True) -> Iterator[str]:
         yield address
 
 
-def _stop_on_signals() -> threading.Event:
-    stop = threading.Event()
+def _stop_on_signals() -> Stop:
+    stop = Stop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        signal.signal(number, stop.tell)
     return stop
 
 

@@ -24,6 +24,7 @@ from jinliu.jvm import BrokerError
 from jinliu.lag import Lag
 from jinliu.overview import Overview
 from jinliu.settings import Settings, UsageError
+from jinliu.stop import Stop
 from jinliu.subscription import MetricReader, SubscriptionError
 from producers.clock import Clock
 from producers.errors import OtherRunError
@@ -113,7 +114,7 @@ def up(settings: Settings, plan: Plan, view: View) -> Ended:
     overview = Overview(settings.world, settings.span_ms)
     _plan_own_metrics(settings.source_options(settings.broker or "127.0.0.1:1"))
     ids = catalog.ids(settings.registry)
-    stop = _Stop()
+    stop = Stop()
     failure: JinliuError | None = None
     with _told_to_stop(stop), _alone(settings, plan.fresh), _broker(settings) as address:
         view.say("broker", address)
@@ -341,18 +342,8 @@ def _reachable(address: str) -> bool:
     return any(embedded.answers(server.strip(), GONE_S) for server in address.split(","))
 
 
-class _Stop(threading.Event):
-    """Set by the signals that stop a stack; `signal` is the first of them."""
-
-    signal: int | None = None
-
-    def tell(self, number: int, _: object) -> None:
-        self.signal = self.signal or number
-        self.set()
-
-
 @contextlib.contextmanager
-def _told_to_stop(stop: _Stop) -> Iterator[None]:
+def _told_to_stop(stop: Stop) -> Iterator[None]:
     """Ctrl-C and SIGTERM set `stop` instead of ending the program between two steps."""
     former = {number: signal.signal(number, stop.tell) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

@@ -1,7 +1,6 @@
 """Reading topics: records one by one with librdkafka, event partitions as raw batches with kafka-python."""
 
 import logging
-import operator
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +24,7 @@ _quiet.setLevel(logging.CRITICAL + 1)  # what matters is raised; librdkafka woul
 
 Answer = TypeVar("Answer")
 
-ANSWER_S, ASK_S = 30.0, 5.0
+ANSWER_S, ASK_S, ASK_PAUSE_S = 30.0, 5.0, 0.1
 """How long the broker may take to answer a question, and one call of librdkafka: Python hears no signal meanwhile."""
 METADATA_S = 5.0
 """How long a topic that was only just created may stay unknown to the broker's metadata."""
@@ -57,20 +56,8 @@ class Record(NamedTuple):
     headers: list[tuple[str, Any]]
 
 
-_asked_headers = operator.methodcaller("headers")
-"""Not message.headers(): for a name that is not UTF-8 it sets an error and yet returns a list, with a hole in it. A
-call from C turns that into SystemError; one from Python code goes on and meets the error at some later line."""
-
-
-def _headers(message: Any) -> list[tuple[str, Any]]:
-    try:
-        return _asked_headers(message) or []
-    except (SystemError, UnicodeDecodeError):
-        return []
-
-
 def _record(place: TopicPartition, offset: int, message: Any) -> Record:
-    return Record(place.topic, place.partition, offset, message.key(), message.value(), _headers(message))
+    return Record(place.topic, place.partition, offset, message.key(), message.value(), wire.headers(message))
 
 
 class LogConsumer:
@@ -107,20 +94,24 @@ class LogConsumer:
                 logger=_quiet,
             )
         except ck.KafkaException as error:
-            raise self._silent(error) from error
+            raise ProducerError(f"no Kafka broker can be asked at {broker}: {error.args[0].str()}") from error
 
     def _silent(self, error: ck.KafkaException) -> ProducerError:
-        return ProducerError(f"no Kafka broker answers at {self._broker}: {error.args[0].str()}")
+        cause = error.args[0]
+        said = "no Kafka broker answers" if _may_pass(cause) else "the Kafka broker refuses what it is asked"
+        return ProducerError(f"{said} at {self._broker}: {cause.str()}")
 
     def _ask(self, call: Callable[[float], Answer], limit_s: float = ANSWER_S) -> Answer:
         """What `call` (of a time limit in seconds) returns, within limit_s. Raises ProducerError."""
         deadline = time.monotonic() + limit_s
+        pause = threading.Event()
         while True:
             try:
                 return call(min(ASK_S, limit_s))
             except ck.KafkaException as error:
                 if time.monotonic() >= deadline or not _may_pass(error.args[0]):
                     raise self._silent(error) from error
+            pause.wait(ASK_PAUSE_S)
 
     def topics(self) -> dict[str, set[int]]:
         """Partitions of every topic."""
@@ -140,8 +131,15 @@ class LogConsumer:
     def end_offsets(self, places: Sequence[TopicPartition], limit_s: float = ANSWER_S) -> dict[TopicPartition, int]:
         """The offset after the last that may be read now, by partition."""
         asked = [_at(place, ck.OFFSET_END) for place in places]
-        found = self._ask(lambda left_s: self._consumer.offsets_for_times(asked, timeout=left_s), limit_s)
-        return {TopicPartition(each.topic, each.partition): each.offset for each in found}
+
+        def ends(limit_s: float) -> dict[TopicPartition, int]:
+            found = self._consumer.offsets_for_times(asked, timeout=limit_s)
+            for each in found:
+                if each.error is not None:  # such as no leader: the broker is only just coming up
+                    raise ck.KafkaException(each.error)
+            return {TopicPartition(each.topic, each.partition): each.offset for each in found}
+
+        return self._ask(ends, limit_s)
 
     def position(self, place: TopicPartition) -> int:
         """The next offset."""

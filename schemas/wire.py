@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import operator
 import struct
 from collections.abc import Mapping
 from functools import lru_cache
@@ -15,6 +16,18 @@ from schemas import catalog
 from schemas.errors import UnknownSchema, WireError
 
 _HEADER = struct.Struct(">bi")
+
+_asked_headers = operator.methodcaller("headers")
+"""Not message.headers(): for a name that is not UTF-8 it sets an error and yet returns a list, with a hole in it. A
+call from C turns that into SystemError; one from Python code goes on and meets the error at some later line."""
+
+
+def headers(message: Any) -> list[tuple[str, Any]]:
+    """Headers of a confluent_kafka message; none where one has a name that is not UTF-8."""
+    try:
+        return _asked_headers(message) or []
+    except (SystemError, UnicodeDecodeError):
+        return []
 
 
 def encode(name: str, value: Mapping[str, Any], ids: Mapping[str, int]) -> bytes:

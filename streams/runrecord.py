@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -66,7 +66,7 @@ def _opened(options: Options, topic: str) -> Mapping[str, Any] | None:
         where = Partition(topic, 0)
         for batch in reader.read(where, *reader.bounds(where)):
             for message in batch:
-                headers = cast("list[tuple[str, bytes | None]]", message.headers() or [])
+                headers = wire.headers(message)
                 if not told and tells(headers):
                     told = True
                     refuse_other(headers, options.registry, ids, f"topic {topic} at {options.broker}")

@@ -68,8 +68,8 @@ def test_a_dead_letter_keeps_the_headers_of_a_real_record(broker: str) -> None:
     shard = ShardProducer(broker, f"{run.prefix}dead", "dead")
     shard.open(lambda: False)
     # The test's topics have no dead letters' topic: any other of one's own will do.
-    records = [each._replace(topic=run.topic("operations")) for each in dead_records(letter, run.topic("payments"))]
-    shard.commit(records, lambda: False)
+    letters = [each._replace(topic=run.topic("operations")) for each in dead_records(letter, run.topic("payments"))]
+    shard.commit(letters, lambda: False)
     shard.close()
     shard.shutdown()
     found = next(record for record in records(run, "operations") if record.value is not None)

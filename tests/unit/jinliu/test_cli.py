@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import structlog
@@ -18,6 +19,7 @@ import jinliu.cli as cli
 from jinliu import up as stack
 from jinliu.children import ChildDied
 from jinliu.jvm import BrokerError
+from jinliu.stop import Stop
 from schemas.errors import JinliuError
 from streams.errors import StateMismatch
 from streams.failures import RecordsDeletedError
@@ -200,6 +202,22 @@ def test_a_document_escapes_what_the_terminal_cannot_show(
         cli._out({"name": "數é"})
         out.seek(0)
         assert json.load(out) == {"name": "數é"}
+
+
+@pytest.mark.parametrize(("words", "code"), [(("--once",), 128 + signal.SIGTERM), ((), 0)])
+def test_rows_that_were_cut_short_by_a_signal_are_told_by_the_exit_code(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], code: int
+) -> None:
+    def stopped(*_: Any, stop: Stop, **__: Any) -> None:
+        stop.tell(signal.SIGTERM, None)
+
+    monkeypatch.setattr("jinliu.watch.watch", stopped)
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        assert run(monkeypatch, "watch", "market-share", *words) == code
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 def test_nothing_is_made_by_a_mistake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

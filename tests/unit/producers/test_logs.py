@@ -55,6 +55,7 @@ class Consumer:
 
     end = 0
     silent: list[ck.KafkaException]
+    faults: list[Any] | None = None
     partitions = (0,)
 
     def __init__(self, config: dict[str, Any], logger: logging.Logger) -> None:
@@ -71,11 +72,11 @@ class Consumer:
         absent = SimpleNamespace(error=ck.KafkaError(ck.KafkaError.UNKNOWN_TOPIC_OR_PART), partitions={})
         return SimpleNamespace(topics={"runs": there, "gone": absent})
 
-    def offsets_for_times(self, places: list[ck.TopicPartition], timeout: float) -> list[ck.TopicPartition]:
+    def offsets_for_times(self, places: list[ck.TopicPartition], timeout: float) -> list[Any]:
         if self.silent:
             raise self.silent.pop()
         assert [place.offset for place in places] == [ck.OFFSET_END]
-        return [ck.TopicPartition(places[0].topic, places[0].partition, self.end)]
+        return [SimpleNamespace(topic="runs", partition=0, offset=self.end, error=self.faults and self.faults.pop())]
 
     def assign(self, places: list[ck.TopicPartition]) -> None:
         self.calls.append(("assign", [(place.topic, place.partition, place.offset) for place in places]))
@@ -216,8 +217,17 @@ def test_a_broker_may_take_its_time_to_answer_but_not_for_ever(monkeypatch: pyte
     with pytest.raises(ProducerError, match="no Kafka broker answers at nowhere: "):
         consumer()[0].end_offsets([PLACE], limit_s=0.0)
     monkeypatch.setattr(Consumer, "silent", [error(ck.KafkaError.TOPIC_AUTHORIZATION_FAILED)])
-    with pytest.raises(ProducerError, match="nowhere"):
+    with pytest.raises(ProducerError, match="the Kafka broker refuses what it is asked at nowhere: "):
         consumer()[0].topics()
+
+
+def test_an_end_is_asked_for_again_while_its_partition_has_no_leader(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Consumer, "end", 7)
+    monkeypatch.setattr(Consumer, "faults", [None, ck.KafkaError(ck.KafkaError.LEADER_NOT_AVAILABLE)])
+    assert consumer()[0].end_offsets([PLACE]) == {PLACE: 7}
+    monkeypatch.setattr(Consumer, "faults", [ck.KafkaError(ck.KafkaError.UNKNOWN_TOPIC_OR_PART)])
+    with pytest.raises(ProducerError, match=r"nowhere: .*Unknown topic"):
+        consumer()[0].end_offsets([PLACE], limit_s=0.0)
 
 
 def test_topics_that_are_not_there_are_none() -> None:
