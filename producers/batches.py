@@ -24,8 +24,9 @@ from schemas.recordbatch import BEHIND_LENGTH, CRC_AT, CRC_FROM, HEADER, LZ4, NO
 BATCH_BYTES = 900_000
 """Limit of a batch, header included, compressed or not. The broker's default message.max.bytes is 1 048 588: a batch
 above it would be refused for ever."""
-LZ4_LEVEL = -5
-"""Fast acceleration of lz4: two thirds of the CPU of level 0 for the same size on payments."""
+LZ4_LEVEL = -8
+"""Fast acceleration of lz4. Of payments, 74 bytes plain, it leaves 67% for 112 ns each; -5 leaves 63% for 126 ns,
+level 0 55% for 145 ns."""
 FIRST_CAPACITY = 1 << 16
 SMALL_ROOM = 64
 """Rows: a batch into which fewer than this many more would fit for sure counts as full."""

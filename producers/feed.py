@@ -191,9 +191,14 @@ class Feed:
 
     def _check_times(self, block: Block) -> None:
         """Every event lies in the tick that counts it: else each of its windows would close INCOMPLETE."""
-        starts, ends = (np.repeat(block.ticks[name], block.counts) for name in ("tick_start", "tick_end"))
-        times = block.events["event_time"][: len(starts)]
-        if not ((times >= starts) & (times < ends)).all():
+        told = np.flatnonzero(block.counts)
+        if not len(told):
+            return
+        ends = np.cumsum(block.counts)
+        times, at = block.events["event_time"][: ends[-1]], ends[told] - block.counts[told]
+        early = np.minimum.reduceat(times, at) < block.ticks["tick_start"][told]
+        late = np.maximum.reduceat(times, at) >= block.ticks["tick_end"][told]
+        if early.any() or late.any():
             raise AssertionError(f"{self.sequence}: an event was made outside its tick")
 
     def _told_of(self, times: npt.NDArray[np.int64]) -> int:

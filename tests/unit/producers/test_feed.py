@@ -190,6 +190,21 @@ def test_events_are_not_told_before_their_time() -> None:
     assert paced.told_ticks == 0
 
 
+@pytest.mark.parametrize("astray", [-1, DAY_MS])
+def test_an_event_made_outside_its_tick_stops_the_source(astray: int) -> None:
+    class Astray(Generator):
+        def block(self, topic: str, shard: int, first_tick: int, stop_tick: int, seq: int) -> Block:
+            made = super().block(topic, shard, first_tick, stop_tick, seq)
+            made.events["event_time"][0 if astray < 0 else -1] = (
+                made.ticks["tick_start"][0 if astray < 0 else -1] + astray
+            )
+            return made
+
+    broken = Feed(SEQUENCE, SPAN, Astray(World(), "wechat-pay", 20), ENCODERS, Log(), FRESH, BatchBuilder(NONE))  # type: ignore[arg-type]
+    with pytest.raises(AssertionError, match="an event was made outside its tick"):
+        broken.tell(3, INF, 100)
+
+
 def test_a_log_that_another_run_wrote_is_refused() -> None:
     with pytest.raises(ResumeError, match="no tick of this run"):
         feed(Log(), Position(9, START_MS + 5, (), False))
