@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -237,18 +236,23 @@ def test_a_run_of_another_topology_is_not_judged() -> None:
     assert said.endswith("give --topology")
 
 
-@pytest.fixture
-def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metric]:
-    """The metric of the README, as its code block stands there, beside the bundled ones."""
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
-    text = next(block for block in blocks if "METRIC = Metric(" in block)
-    (tmp_path / "qr_by_segment.py").write_text(text, encoding="utf-8")
-    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
+def beside_the_bundled(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Iterator[Metric]:
+    """The metric of this module text, loaded from a folder of one's own."""
+    (folder / "own_metric.py").write_text(text, encoding="utf-8")
+    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(folder)])
     monkeypatch.setattr(catalog, "_extra", {})
     load.cache_clear()
-    yield load()["qr-by-segment"]
+    (found,) = metrics.own().values()
+    yield found
     load.cache_clear()
-    sys.modules.pop("streams.metrics.qr_by_segment", None)
+    sys.modules.pop("streams.metrics.own_metric", None)
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metric]:
+    """The metric of the README, as its code block stands there."""
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), re.S)
+    yield from beside_the_bundled(tmp_path, monkeypatch, next(block for block in blocks if "METRIC = Metric(" in block))
 
 
 def proved_as(metric: Metric) -> Verdict:
@@ -264,14 +268,8 @@ def test_the_metric_of_the_readme_is_proved(own: Metric) -> None:
 
 @pytest.fixture
 def stock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Metric]:
-    """A metric of one's own with a cumulative rollup beside a plain one."""
-    shutil.copy(Path(__file__).with_name("own_stock.py"), tmp_path / "own_stock.py")
-    monkeypatch.setattr(metrics, "__path__", [*metrics.__path__, str(tmp_path)])
-    monkeypatch.setattr(catalog, "_extra", {})
-    load.cache_clear()
-    yield load()["paid-so-far"]
-    load.cache_clear()
-    sys.modules.pop("streams.metrics.own_stock", None)
+    """A metric with a cumulative rollup beside a plain one."""
+    yield from beside_the_bundled(tmp_path, monkeypatch, Path(__file__).with_name("own_stock.py").read_text())
 
 
 def test_what_is_cumulative_is_proved(stock: Metric) -> None:

@@ -108,8 +108,10 @@ def test_a_worker_that_is_still_starting_ends_when_it_is_told_or_has_failed(fail
         engine = SimpleNamespace(failed=asyncio.Event(), ready=asyncio.Event(), failure=None)
         stop = threading.Event()
         (engine.failed if failed else stop).set()
+        app = Starting()
         async with asyncio.timeout(10):
-            await worker._serve(Starting(), engine, stop, None)  # type: ignore[arg-type]
+            await worker._serve(app, engine, stop, None)  # type: ignore[arg-type]
+        assert app.stopped.is_set()
 
     asyncio.run(story())
 
