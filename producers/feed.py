@@ -206,10 +206,17 @@ class Feed:
 
         Others that follow the last tick were written by somebody else. The engine judges those by its own rules; told
         again, an event that it took there counts as a duplicate, one that it refused is not lost.
+
+        Raises ResumeError where they are more than the tick makes and do not even begin with its own: another run's.
         """
         told = np.array(self._told[: len(times)], np.int64)
         differs = np.flatnonzero(told != times[: len(told)])
         row = int(differs[0]) if len(differs) else len(told)
+        if row < len(times) < len(self._told):
+            raise ResumeError(
+                f"topic {self.sequence.place} holds {len(self._told)} events of {self.sequence} in tick "
+                f"{self._made_ticks}, this run makes {len(times)}: seed, topology or levers differ from what wrote it"
+            )
         if row < len(self._told):
             log.warning(
                 "%s: %d events behind its last tick in topic %s are not what it tells there; it goes on before them",
