@@ -14,7 +14,16 @@ from typing import Any, TypeVar
 
 from numba import njit
 
-_FILES = ("native.py", "philox.py", "exactmath.py", "sampling.py", "people.py", "recursion.py", "payments.py")
+_FILES = (
+    "native.py",
+    "philox.py",
+    "exactmath.py",
+    "sampling.py",
+    "people.py",
+    "recursion.py",
+    "payments.py",
+    "lending/scoring.py",
+)
 _ROOM = Path(__file__).parent
 STAMP = hashlib.sha256(b"".join((_ROOM / name).read_bytes() for name in _FILES)).hexdigest()
 
