@@ -10,11 +10,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from producers.lending.instalments import PRINCIPAL_FEN_MAX
-
-Fen = NDArray[np.int64]
+from producers.lending.instalments import PRINCIPAL_FEN_MAX, Fen, within
 
 WHOLE_PPM = 10**6
 TOTAL_FEN_MAX = 9 * PRINCIPAL_FEN_MAX
@@ -33,10 +30,8 @@ def split(amount_fen: Fen, platform_ppm: Fen) -> Split:
 
     Raises ValueError for an amount that is negative or above TOTAL_FEN_MAX, or a share outside 0 to 1 000 000.
     """
-    if ((amount_fen < 0) | (amount_fen > TOTAL_FEN_MAX)).any():
-        raise ValueError(f"amount_fen: allowed is 0 to {TOTAL_FEN_MAX}")
-    if ((platform_ppm < 0) | (platform_ppm > WHOLE_PPM)).any():
-        raise ValueError(f"platform_ppm: allowed is 0 to {WHOLE_PPM}")
+    within("amount_fen", amount_fen, 0, TOTAL_FEN_MAX)
+    within("platform_ppm", platform_ppm, 0, WHOLE_PPM)
     platform = amount_fen * platform_ppm // WHOLE_PPM
     return Split(platform, amount_fen - platform)
 
@@ -47,8 +42,7 @@ def split_instalments(paid_fen: Fen, platform_ppm: Fen) -> Split:
     After any month both parties have had, of all that came in so far, exactly what `split` gives of it. Raises
     ValueError as `split` does, of the running totals.
     """
-    if (paid_fen < 0).any():
-        raise ValueError("paid_fen: a negative amount")
+    within("paid_fen", paid_fen, 0, TOTAL_FEN_MAX)
     so_far = np.cumsum(paid_fen, axis=1)
     running = split(so_far, platform_ppm[:, np.newaxis])
     platform = np.diff(running.platform_fen, axis=1, prepend=0)

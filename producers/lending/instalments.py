@@ -16,8 +16,9 @@ PRINCIPAL_FEN_MAX = 10**12
 """Ten billion yuan; with `RATE_PPM_MAX` a month's interest stays within int64."""
 RATE_PPM_MAX = 10**6
 MONTHS_MAX = 360
+APR_PPM_MAX = 10**15
+"""A loan of one fen for which 5.6 are paid a month later; what is dearer is an error of whoever asks."""
 _YEAR_PPM = 12 * 10**6
-_NEWTON_STEPS = 200
 
 
 class Schedule(NamedTuple):
@@ -39,9 +40,9 @@ def schedule(principal_fen: Fen, rate_ppm: Fen, months: Fen) -> Schedule:
     twelfth of the year's on what is outstanding, half a fen rounded up; the last instalment takes what rounding left,
     so that the principal adds up to the fen. Raises ValueError for a loan outside the limits of this module.
     """
-    _within("principal_fen", principal_fen, 1, PRINCIPAL_FEN_MAX)
-    _within("rate_ppm", rate_ppm, 0, RATE_PPM_MAX)
-    _within("months", months, 1, MONTHS_MAX)
+    within("principal_fen", principal_fen, 1, PRINCIPAL_FEN_MAX)
+    within("rate_ppm", rate_ppm, 0, RATE_PPM_MAX)
+    within("months", months, 1, MONTHS_MAX)
     level = _level(principal_fen, rate_ppm, months)
     longest = int(months.max(initial=0))
     principal = np.zeros((len(level), longest), np.int64)
@@ -76,8 +77,9 @@ def apr_ppm(received_fen: Fen, paid_fen: Fen) -> Fen:
 
     (Directive 2008/48/EC, Annex I, with equal months). It is negative where less is paid than was received. Solved by
     Newton's method in the monthly discount factor v: the sum is increasing and convex in v > 0, so that from a v above
-    the root each step comes closer and none passes it. Raises ValueError where nothing is received or nothing paid,
-    or something negative: there is no rate then.
+    the root each step comes closer and none passes it; it is done where float64 tells no step from none. Raises
+    ValueError where nothing is received or nothing paid, or something negative: there is no rate then; and for one
+    above APR_PPM_MAX.
     """
     if (received_fen <= 0).any():
         raise ValueError("received_fen: nothing received, so there is no rate")
@@ -88,7 +90,7 @@ def apr_ppm(received_fen: Fen, paid_fen: Fen) -> Fen:
     v = np.ones(len(received))
     while (below := _present(paid, v)[0] < received).any():
         v = np.where(below, 2.0 * v, v)
-    for _ in range(_NEWTON_STEPS):
+    while True:
         value, slope = _present(paid, v)
         nearer = v - (value - received) / slope
         if (nearer >= v).all():
@@ -97,7 +99,11 @@ def apr_ppm(received_fen: Fen, paid_fen: Fen) -> Fen:
     month = 1.0 / v
     quarter = month * month * month
     half = quarter * quarter
-    return np.floor((half * half - 1.0) * 1e6 + 0.5).astype(np.int64)
+    ppm = np.floor((half * half - 1.0) * 1e6 + 0.5)
+    if (ppm > APR_PPM_MAX).any():
+        row = int(np.argmax(ppm))
+        raise ValueError(f"paid_fen: loan {row} has a rate of {ppm[row]:.3g} millionths, allowed is {APR_PPM_MAX}")
+    return ppm.astype(np.int64)
 
 
 def _present(paid: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -110,8 +116,9 @@ def _present(paid: NDArray[np.float64], v: NDArray[np.float64]) -> tuple[NDArray
     return value * v, slope * v + value
 
 
-def _within(name: str, values: Fen, least: int, most: int) -> None:
+def within(name: str, values: Fen, least: int, most: int) -> None:
+    """Raises ValueError naming the first loan (first axis) with a value outside least..most."""
     wrong = (values < least) | (values > most)
     if wrong.any():
-        row = int(np.flatnonzero(wrong)[0])
-        raise ValueError(f"{name}: loan {row} has {values[row]}, allowed is {least} to {most}")
+        place = tuple(np.argwhere(wrong)[0])
+        raise ValueError(f"{name}: loan {place[0]} has {values[place]}, allowed is {least} to {most}")

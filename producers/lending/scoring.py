@@ -15,13 +15,8 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
 from producers import exactmath
 from producers.native import compiled
-
-Floats = NDArray[np.float64]
 
 
 @compiled

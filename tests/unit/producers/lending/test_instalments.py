@@ -53,6 +53,17 @@ def test_less_paid_than_received_is_a_negative_rate() -> None:
     assert apr_ppm(ints(10**12), np.array([[1]], dtype=np.int64)).tolist() == [-1_000_000]
 
 
+def test_half_of_it_back_in_thirty_years() -> None:
+    """The start of the iteration lies far above this root, where a step is a 360th of the way."""
+    late = np.array([[0] * 359 + [50]], dtype=np.int64)
+    assert apr_ppm(ints(100), late).tolist() == [round(1e6 * (0.5 ** (1 / 30) - 1))]
+
+
+def test_a_rate_beyond_reason_is_refused() -> None:
+    with pytest.raises(ValueError, match="loan 1 has a rate of 1e"):
+        apr_ppm(ints(5, 1), np.array([[6], [10**9]], dtype=np.int64))
+
+
 def test_a_loan_does_not_depend_on_those_beside_it() -> None:
     loans = [(1_234_567, 182_500, 10), (99, 1_000_000, 36), (10**12, 1, 1), (500_000, 240_000, 24)]
     together = schedule(*columns(loans))
