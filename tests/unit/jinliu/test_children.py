@@ -44,7 +44,7 @@ def test_a_mistake_and_a_worker_that_cannot_go_on_stay_what_they_are(code: int, 
 
 
 def test_one_that_is_killed_is_named_with_the_signal(children: Children) -> None:
-    child = children.start("sources", "import sys; sys.stdin.read(); import time; time.sleep(600)")
+    child = children.start("sources", "import signal, sys; sys.stdin.read(); signal.pause()")
     child.process.kill()
     until_ended(child)
     with pytest.raises(ChildDied, match="sources ended with signal SIGKILL") as died:
