@@ -40,7 +40,8 @@ class Chunk:
 
 
 def plan(days: int) -> TopicPlan:
-    world = World(1_000_000, 10_000, SHARDS, PEOPLE, BANKS, ("alipay", *BANKS), dict.fromkeys(("alipay", *BANKS)))
+    everybody = ("alipay", *BANKS)
+    world = World(1_000_000, 10_000, SHARDS, PEOPLE, PEOPLE, BANKS, everybody, dict.fromkeys(everybody))
     chosen = [metrics.load()[name] for name in WINDOWS]
     return plan_topic("payments", world, ROSTER, (0, days * DAY, DAY), (1, 60), chosen, WINDOWS)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from producers import recursion, releases, seasons
 from producers.latency import BANKCARD, NETWORK, Latency
+from producers.lending.market import Market, market
+from producers.lending.offers import Table, table
 from producers.levers import ACTING, Decision, decisions, tell_idle
 from producers.people import People
 from topologies.economy import CHANNELS, INSTRUMENTS, SCENES, SEGMENTS
@@ -116,6 +119,20 @@ class Economy:
             routed=bool(self.inputs.network[d]),
             device=bool(self.inputs.device[d]),
         )
+
+    def lever(self, name: str, days: int) -> Floats:
+        """float64[days]: a lever's value on each day of the era, as a number."""
+        return _lever(self, days, decisions([*self.topology.policies, *self._policies]), name)
+
+    @cached_property
+    def offers(self) -> Table:
+        """Pools and offers of the lending section."""
+        return table(self.topology)
+
+    @cached_property
+    def market(self) -> Market:
+        """The lending market of the warm-up and the whole era; 0.2 s when first asked for."""
+        return market(self, self.offers, -(-(self.topology.era.end_ms - self.start_ms) // DAY_MS))
 
     def amounts(self) -> NDArray[np.int64]:
         """int64[4 segments, 6 scenes]: mean amount in fen."""

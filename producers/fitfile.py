@@ -13,22 +13,30 @@ class FitFileError(JinliuError):
 
 
 def write(text: str, values: Mapping[tuple[str, ...], float], rows: Mapping[str, Mapping[str, float]]) -> str:
-    """The text with each path of the economy section set to its value and its `fit:` block replaced by `rows`."""
+    """The text with each path of the economy section set to its value and the section's `fit:` block replaced by
+    `rows`."""
+    return _write(text, "economy", values, rows, "python -m producers.fit")
+
+
+def write_lending(text: str, values: Mapping[tuple[str, ...], float], rows: Mapping[str, Mapping[str, float]]) -> str:
+    """The same for the lending section."""
+    return _write(text, "lending", values, rows, "python -m producers.fitlending")
+
+
+def _write(
+    text: str, section: str, values: Mapping[tuple[str, ...], float], rows: Mapping[str, Mapping[str, float]], by: str
+) -> str:
     for path, value in values.items():
-        text = put(text, ("economy", *path), value)
-    head = re.split(r"(?m)^  fit:.*\n", text)[0].rstrip("\n")
+        text = put(text, (section, *path), value)
+    head, begin, rest = re.split(rf"(?m)^({section}:.*\n)", text, maxsplit=1)
+    inside, *behind = re.split(r"(?m)^(?=\S)", rest, maxsplit=1)
+    inside = re.split(r"(?m)^  fit:.*\n", inside)[0].rstrip("\n")
     lines = [
         f"    {name}: {{target: {row['target']:.6g}, model: {row['model']:.6g}, relative: {row['relative']:.3g}}}"
         for name, row in rows.items()
     ]
-    return "\n".join(
-        [
-            head,
-            "  fit:                          # written by `python -m producers.fit`",
-            *(_floats(line) for line in lines),
-            "",
-        ]
-    )
+    made = "\n".join([inside, f"  fit:                          # written by `{by}`", *(_floats(x) for x in lines), ""])
+    return head + begin + made + ("\n" + behind[0] if behind else "")
 
 
 def put(text: str, path: tuple[str, ...], value: float) -> str:

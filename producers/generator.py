@@ -8,26 +8,28 @@ from typing import TYPE_CHECKING
 from producers.block import Block, Emitter
 from producers.economy import DAY_MS, Economy
 from producers.errors import GeneratorError
+from producers.lending.emitter import LoanEmitter
 from producers.operations import OperationEmitter
 from producers.paying import PaymentEmitter
 
 if TYPE_CHECKING:
     from topologies import Topology
 
-EMITTERS: Mapping[str, Callable[[Economy, str], Emitter]] = {
-    "payments": PaymentEmitter,
-    "operations": OperationEmitter,
+EMITTERS: Mapping[str, Callable[[Economy, str, int], Emitter]] = {
+    "payments": lambda economy, source, _: PaymentEmitter(economy, source),
+    "operations": lambda economy, source, _: OperationEmitter(economy, source),
+    "loans": LoanEmitter,
 }
-"""Event topic to what makes a source's emitter of it."""
+"""Event topic to what makes a source's emitter of it, of economy, source and the span's start in ms."""
 
 
 class Generator:
     """Tells what one source tells.
 
     A pure function of (topology, seed, source, policy log): `block` gives the same rows for the same ticks whatever
-    was asked before and however the span is cut; only `seq` and `payment_id` count from the span's start. Ticks are
-    numbered from the span's start. Raises GeneratorError for a source that is not on the roster or a span off the
-    ticks.
+    was asked before and however the span is cut; only `seq` and `payment_id` count from the span's start, and loans
+    that stand open there are brought forward. Ticks are numbered from the span's start. Raises GeneratorError for a
+    source that is not on the roster or a span off the ticks.
     """
 
     def __init__(
@@ -49,7 +51,7 @@ class Generator:
         self.topics: tuple[str, ...] = topics
         self.ticks = (end_ms - start_ms) // tick_ms
         self._first = start_ms // tick_ms  # absolute number of the span's first tick
-        self._emitters = {topic: EMITTERS[topic](self.economy, source) for topic in topics}
+        self._emitters = {topic: EMITTERS[topic](self.economy, source, start_ms) for topic in topics}
 
     def vocabularies(self, topic: str) -> Mapping[str, tuple[str, ...]]:
         """Known values of the string fields of a topic's events and ticks, in code order."""

@@ -69,6 +69,14 @@ def number(decision: Decision) -> float:
     return float(value)
 
 
+def share(decision: Decision) -> float:
+    """A number from 0 to 1."""
+    value = decision.value
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
+        raise LeverError(f"lever {decision.lever}: {value!r} is not a share; use a number from 0 to 1")
+    return float(value)
+
+
 @dataclass(frozen=True, slots=True)
 class Acts:
     """How the economy reads a lever: its value where no decision holds, and a decision's as a number."""
@@ -82,6 +90,13 @@ ACTING: dict[str, Acts] = {
     "network-capacity": Acts(60.0, number),
     "device-step": Acts(1, switch),
     "federated": Acts(0, switch),
+    "data-sharing": Acts(0, switch),
+    "credit-system-access": Acts(0, switch),
+    "joint-loan-cap": Acts(1.0, share),
+    "partner-floor": Acts(0.0, share),
+    "fee-bargaining": Acts(1, switch),
+    "loan-rate-cap": Acts(1.0, share),
+    "protocol-conversion": Acts(0, switch),
 }
 """The levers that the economy reads. Every other one of a topology is recorded and checked, and moves nothing."""
 

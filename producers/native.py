@@ -23,6 +23,10 @@ _FILES = (
     "recursion.py",
     "payments.py",
     "lending/scoring.py",
+    "lending/regional.py",
+    "lending/calendar.py",
+    "lending/borrowing.py",
+    "lending/life.py",
 )
 _ROOM = Path(__file__).parent
 STAMP = hashlib.sha256(b"".join((_ROOM / name).read_bytes() for name in _FILES)).hexdigest()

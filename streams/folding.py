@@ -1,4 +1,4 @@
-"""The work of an event topic's shard: fold chunks, write state, partials, dead letters and accounting."""
+"""The work of an event topic's shard: fold chunks, write state, partials, dead letters, alerts and accounting."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from schemas import wire
 from schemas.decode import Decoder
 from streams import metrics
+from streams.alerts import TOPIC as ALERTS
 from streams.deadletters import dead_records
 from streams.rowwriter import RowWriter
 from streams.shard import ShardState
@@ -89,5 +90,7 @@ class FoldTask:
             yield Record(f"{prefix}partials.{partial.metric}", partial.partition, partial.key, value)
         for letter in changes.dead:
             yield from dead_records(letter, self.topic)
+        for alert in changes.alerts:
+            yield alert.record(f"{prefix}{ALERTS}", self._ids)
         for row in changes.accounting:
             yield self._accounting.record(row)

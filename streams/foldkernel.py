@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from schemas.kernels import compiled
 from streams import measures as m
+from streams.bitmaps import WEIGHT_BITS
 from streams.nativecode import HEADER, NUMBA_TYPE
-from streams.rollup import Layout
+from streams.rollup import OR, Layout, Part
 
 DONE, GROW, OVERFLOW, OUT_OF_RANGE = 0, 1, 2, 3
 LOOKUP_MAX = 1 << 16
@@ -154,14 +155,8 @@ class _Body:
             if measure.kind == m.HISTOGRAM:
                 at = f"{part.offset} + cell * {part.shape[-1]} + {self._bin(name, measure)}"
             lines = self._sum(at, measure)
-        elif measure.kind == m.DISTINCT:
-            lines = [
-                f"p = np.int64(c_{measure.column}[i]) // shards",
-                f"if p < 0 or p >= {self.layout.words * 64}:",
-                "    return 3, i, used",
-                f"j = {part.offset} + cell * {self.layout.words} + (p >> 6)",
-                "rows[row, j] |= np.int64(1) << (p & np.int64(63))",
-            ]
+        elif part.op == OR:
+            lines = self._person(part, measure)
         else:
             sign = ">" if measure.kind == m.LARGEST else "<"
             lines = [
@@ -185,6 +180,32 @@ class _Body:
             "    return 2, i, used",
             "rows[row, j] = s",
         ]
+
+    def _person(self, part: Part, measure: m.Measure) -> list[str]:
+        """Sets the person's bit in the bitmap of the cell, and in the slices of the bits of the weight."""
+        words, cell = self.layout.words, "cell"
+        if measure.by is not None:
+            cell = f"(cell * {len(self.layout.columns[measure.by].symbols or ())} + {self._code(measure.by)})"
+        lines = [
+            f"p = np.int64(c_{measure.column}[i]) // shards",
+            f"if p < 0 or p >= {words * 64}:",
+            "    return 3, i, used",
+            "bit = np.int64(1) << (p & np.int64(63))",
+            f"rows[row, {part.offset} + {cell} * {words} + (p >> 6)] |= bit",
+        ]
+        if part.slices:
+            lines += [
+                f"w = np.int64(c_{measure.times}[i])",
+                f"if w < 0 or w >= {1 << WEIGHT_BITS}:",
+                "    return 3, i, used",
+                f"j = {part.offset + (part.shape[0] - part.slices) * words} + (p >> 6)",
+                "while w != 0:",
+                "    if w & np.int64(1):",
+                "        rows[row, j] |= bit",
+                "    w >>= np.int64(1)",
+                f"    j += {words}",
+            ]
+        return lines
 
     def _bin(self, name: str, measure: m.Measure) -> str:
         value, last = f"np.int64(c_{measure.column}[i])", measure.edges[-1]

@@ -6,8 +6,9 @@ missed.
 
 Event rows, first rule that applies: undecodable, unknown source, value out of range (`streams.refusal`), event_time
 beyond the source's last tick end + patience -> DEAD, moves nothing; seq <= last -> DUPLICATE; seq - last > bound ->
-DEAD; amount * weight, added to that of all the source's accepted events, over 2^63 / shards / sources -> DEAD, since
-sums over all of them must fit int64; else accepted: seq moves, a gap is counted missing, and event_time < floor -> LATE
+DEAD; worth (the sum of the topic's amounts * weight), added to that of all the source's accepted events, over 2^63 /
+shards / sources -> DEAD, since sums over all of them must fit int64; of a topic with a lifecycle, a step out of order
+(`streams.loankernel`) -> DEAD; else accepted: seq moves, a gap is counted missing, and event_time < floor -> LATE
 (folded nowhere), else FOLD.
 
 Tick rows: unknown source, another shard's, negative totals, not one tick of the grid and the span, beginning more
@@ -35,10 +36,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from streams import ledgerkernel, refusal
+from streams import ledgerkernel, loanbook, loankernel, refusal
+from streams.loanbook import LoanBook
 from streams.nativecode import native
 
 if TYPE_CHECKING:
+    from streams.loanbreach import Step
     from streams.plan import TopicPlan
 
 Int64 = npt.NDArray[np.int64]
@@ -54,7 +57,6 @@ DEAD_REASONS = {
     20: "event_time lies beyond the source's last tick and the patience",
     21: "seq jumps beyond the bound",
     22: "tick is off the grid, outside the span, of another shard or has negative totals",
-    24: "amount_fen * weight, summed over the source's events of this shard, leaves 2^63 / shards / sources",
     23: "tick begins beyond every source's last tick and the patience",
 }
 REFUSED = 32
@@ -64,13 +66,17 @@ ACCOUNT_FIELDS = ("folded", "late", "duplicate", "dead", "ticks", "missing")
 
 
 @cache
-def _walk() -> Any:
+def _walk(lifecycle: bool) -> Any:
+    """The walk of topics that have a lifecycle, or of those that have none, for which the check costs nothing."""
     long, small = "ro(t.int64)", "ro(t.int16)"
-    events = f"ro(t.int8), {small}, {long}, {long}, {long}, {long}, ro(t.uint8)"
+    events = f"ro(t.int8), {small}, {long}, {long}, {long}, {long}, {long}, ro(t.uint8)"
     ticks = f"{small}, {long}, ro(t.int32), ro(t.int8), {long}, {long}, {long}, {long}"
     state = f"{long}, rw(t.int64, 2), rw(t.int64, 2), rw(t.int64), rw(t.uint8), rw(t.uint8), rw(t.int64, 2)"
-    signature = f"t.UniTuple(t.int64, 4)({events}, {ticks}, {state})"
-    return native(ledgerkernel, "walk", signature, "defect", "advance", "tick", "on_grid", "in_reach")
+    signature = f"t.UniTuple(t.int64, 4)({events}, {ticks}, {state}, {loanbook.LIFE if lifecycle else 't.Tuple(())'})"
+    called = ("defect", "advance", "tick", "on_grid", "in_reach", "objection")
+    if not lifecycle:
+        return native(ledgerkernel, "walk", signature, *called)
+    return native(ledgerkernel, "walk", signature, *loanbook.HELPERS, *called, instead=loankernel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +94,9 @@ class Defect:
 
 @dataclass(frozen=True, slots=True)
 class Walked:
-    """What one chunk came to: keep uint8 by event, verdict uint8 by row, dead row numbers, defects in log order."""
+    """What one chunk came to: keep uint8 by event, verdict uint8 by row, dead row numbers, defects in log order, steps
+    of loans that broke a rule or crossed a limit.
+    """
 
     folded: int
     latest_ms: int
@@ -96,16 +104,17 @@ class Walked:
     verdict: UInt8
     dead: tuple[int, ...]
     defects: tuple[Defect, ...]
+    steps: tuple[Step, ...] = ()
 
 
 def worth_max(plan: TopicPlan) -> int:
-    """What amount * weight may come to over all accepted events of one source in one shard, fen."""
+    """What the topic's amounts * weight may come to over all accepted events of one source in one shard, fen."""
     return INFINITY // (plan.shards * len(plan.roster))
 
 
 class Ledger:
     """The books of one shard of a topic. books int64[roster, 8] (SOURCE_FIELDS), accounts int64[roster + 1, 6]
-    (ACCOUNT_FIELDS).
+    (ACCOUNT_FIELDS). loans: the book of a topic that has a lifecycle.
     """
 
     def __init__(self, plan: TopicPlan, shard: int) -> None:
@@ -117,8 +126,9 @@ class Ledger:
         self.accounts = np.zeros((roster + 1, len(ACCOUNT_FIELDS)), np.int64)
         lateness = plan.lateness_ticks * plan.tick_ms
         self.clock = np.array((plan.start_ms, plan.start_ms - lateness), np.int64)
+        self.loans = LoanBook(plan) if plan.lifecycle else None
         self._refuse = refusal.rules_pass(plan.rules)
-        self._limits = np.array((shard, plan.shards, plan.start_ms, plan.end_ms, plan.world.people), np.int64)
+        self._limits = np.array((shard, plan.shards, plan.start_ms, plan.end_ms, plan.people), np.int64)
         patience = plan.patience_ticks * plan.tick_ms
         self._span = np.array(
             (plan.start_ms, plan.end_ms, plan.tick_ms, lateness, patience, plan.max_seq_jump, shard, worth_max(plan)),
@@ -134,21 +144,30 @@ class Ledger:
         n, count, tick_count = len(kind), len(events["seq"]), len(ticks["seq"])
         refused = self._refuse(events, self._limits)
         amounts = events[self.plan.amount] if self.plan.amount else np.zeros(count, np.int64)
+        worths = amounts
+        if self.plan.worth not in ((), (self.plan.amount,)):
+            worths = np.sum([events[name] for name in self.plan.worth], axis=0)
         weights = events[self.plan.weight] if self.plan.weight else np.ones(count, np.int64)
         verdict, keep = np.empty(n, np.uint8), np.empty(count, np.uint8)
         defects = np.empty(
             (tick_count * (len(self.books) + 2) + count, 5), np.int64
         )  # pages never written cost nothing
-        folded, latest, found, dead = _walk()(
-            kind, events["source"], events["seq"], events["event_time"], amounts, weights, refused,
+        life = self.loans.life(events) if self.loans is not None else ()
+        folded, latest, found, dead = _walk(self.plan.lifecycle)(
+            kind, events["source"], events["seq"], events["event_time"], amounts, worths, weights, refused,
             ticks["source"], ticks["seq"], ticks["shard"], ticks["kind"], ticks["tick_start"], ticks["tick_end"],
             ticks["events"], ticks["amount_fen"],
-            self._span, self.books, self.accounts, self.clock, verdict, keep, defects,
+            self._span, self.books, self.accounts, self.clock, verdict, keep, defects, life,
         )  # fmt: skip
         named = tuple(Defect(self.plan.roster[s], *rest) for s, *rest in defects[:found].tolist())
         rows = tuple(np.flatnonzero(verdict >= DEAD).tolist()) if dead else ()
-        return Walked(folded, latest, keep, verdict, rows, named)
+        steps = self.loans.broken(events) if self.loans is not None else ()
+        return Walked(folded, latest, keep, verdict, rows, named, steps)
 
     def reason(self, verdict: int) -> str:
-        """Why a row with this verdict is in the dead-letter topic."""
+        """Why a row with this verdict is in the dead-letter topic; a step out of order says it itself."""
+        if verdict == ledgerkernel.WORTH_BEYOND:
+            whole = " + ".join(self.plan.worth)
+            amounts = f"({whole})" if len(self.plan.worth) > 1 else whole
+            return f"{amounts} * weight, summed over the source's events of this shard, leaves 2^63 / shards / sources"
         return DEAD_REASONS[verdict] if verdict < REFUSED else self.plan.rules[verdict - REFUSED].reason

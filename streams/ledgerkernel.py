@@ -95,9 +95,16 @@ def in_reach(begin, books, span):
     return begin <= most + span[PATIENCE]
 
 
+def objection(e, life):
+    """Why the topic refuses an event that the ledger would accept, 0 if it does not: the last word, which may move what
+    `life` holds. Topics that keep an order of their own put theirs in the place of this one.
+    """
+    return 0
+
+
 def walk(
-    kind, sources, seqs, times, amounts, weights, refused, t_sources, t_seqs, t_shards, t_kinds, t_starts, t_ends,
-    t_events, t_amounts, span, books, accounts, clock, verdict, keep, defects,
+    kind, sources, seqs, times, amounts, worths, weights, refused, t_sources, t_seqs, t_shards, t_kinds, t_starts,
+    t_ends, t_events, t_amounts, span, books, accounts, clock, verdict, keep, defects, life,
 ):  # fmt: skip
     """(folded, latest folded event time, defects, dead rows); verdict uint8 by row, keep uint8 by event."""
     roster, jump, shard = books.shape[0], span[JUMP], span[SHARD]
@@ -145,9 +152,10 @@ def walk(
             accounts[s, N_TICKS if is_tick else N_DUPLICATE] += 1
             continue
         if not is_tick:
-            worth = amounts[e] * weights[e]
-            if worth > span[WORTH_MAX] - books[s, WORTH]:
-                verdict[row] = WORTH_BEYOND
+            worth = worths[e] * weights[e]
+            reason = WORTH_BEYOND if worth > span[WORTH_MAX] - books[s, WORTH] else objection(e, life)
+            if reason != 0:
+                verdict[row] = reason
                 accounts[s, N_DEAD] += 1
                 dead += 1
                 continue

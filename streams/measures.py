@@ -1,4 +1,4 @@
-"""What a rollup can sum: count, total, largest, smallest, histogram, distinct. All of them merge.
+"""What a rollup can sum: count, total, largest, smallest, histogram, distinct, overlap. All of them merge.
 
 Every measure may be restricted by `where` (column -> symbol or tuple of symbols, ANDed) and, if it counts or adds,
 spread over one more column by `by`. Values are int64; a sum that would leave int64 raises SumOverflow, it never
@@ -17,7 +17,9 @@ from streams.errors import DefinitionError
 Symbol: TypeAlias = str | bool | int
 Where: TypeAlias = Mapping[str, "Symbol | tuple[Symbol, ...]"]
 
-COUNT, TOTAL, LARGEST, SMALLEST, HISTOGRAM, DISTINCT = "count", "total", "largest", "smallest", "histogram", "distinct"
+COUNT, TOTAL, LARGEST, SMALLEST, HISTOGRAM, DISTINCT, OVERLAP = (
+    "count", "total", "largest", "smallest", "histogram", "distinct", "overlap",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +71,22 @@ def histogram(column: str, edges: Sequence[int], *, times: str | None = None, wh
     return Measure(HISTOGRAM, column, times, edges=edges, where=where or {})
 
 
-def distinct(column: str, *, where: Where | None = None) -> Measure:
+def distinct(column: str, *, times: str | None = None, where: Where | None = None) -> Measure:
     """Number of distinct person ids, exact, by a bitmap over the shard's people (id // shards within a shard).
 
     People of different shards are different, so counts of shards add up. The column is the topic's person field; no
     other one numbers people within a shard.
+
+    With `times` (such as `weight`, at most 2^24 - 1) each value is a pair on one more axis: how many people there are,
+    and the sum of the column over them, each person once. Whoever has not one value of it in a window counts with the
+    bitwise or of all of them, over the events that the measure takes, whatever their cell.
     """
-    return Measure(DISTINCT, column, where=where or {})
+    return Measure(DISTINCT, column, times, where=where or {})
+
+
+def overlap(column: str, by: str, *, times: str | None = None, where: Where | None = None) -> Measure:
+    """Number of distinct person ids that occur with at least two different symbols of the column `by`, exact: who has
+    loans of two or more lenders. One bitmap of the shard's people a symbol; what a derivation sees is the number, and
+    `times` adds its axis as in `distinct`.
+    """
+    return Measure(OVERLAP, column, times, by, where=where or {})

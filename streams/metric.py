@@ -38,17 +38,22 @@ class World:
     """What a derivation may know of the topology.
 
     weight: real payments an event stands for as a rule, person_weight: real people a person stands for. people:
-    persons simulated. certified: institution id -> date of its interface's certification, None when never. banks,
-    institutions: ids in code order.
+    persons simulated, borrowers: those numbered by the topic `loans`. certified: institution id -> date of its
+    interface's certification, None when never. banks, institutions: ids in code order. kinds: institution id -> its
+    kind. joint_loan_cap: (from when, UTC ms; the most a platform may fund of a joint loan, a share) by date; none where
+    the world has no such lever.
     """
 
     weight: int
     person_weight: int
     shards: int
     people: int
+    borrowers: int
     banks: tuple[str, ...]
     institutions: tuple[str, ...]
     certified: Mapping[str, date | None]
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    joint_loan_cap: tuple[tuple[int, float], ...] = ()
 
 
 class Folded:

@@ -32,14 +32,20 @@ def rw(of, dimensions=1):
 """
 
 
-def native(module: ModuleType, entry: str, signature: str, *called: str) -> Callable[..., Any]:
+def native(
+    module: ModuleType, entry: str, signature: str, *called: str, instead: ModuleType | None = None
+) -> Callable[..., Any]:
     """The function `entry` of a module, compiled with numba for one signature, without the GIL, kept in the kernel
     cache.
 
     signature: text over `t` (numba.types), `ro(x)` (read-only 1-D array) and `rw(x, d)` (written d-D array). called:
-    names of functions of the module that it calls, callees first.
+    names of functions that it calls, callees first. instead: a module, without imports from the future, whose
+    functions take the place of those of the same name; no other name may be in both.
     """
-    lines = [inspect.getsource(module), HEADER]
+    lines = [inspect.getsource(module)]
+    if instead is not None:
+        lines.append(inspect.getsource(instead))
+    lines.append(HEADER)
     lines.extend(f"{name} = njit(nogil=True, cache=True)({name})" for name in called)
     lines.append(f"{entry} = njit({signature}, nogil=True, cache=True)({entry})")
     return compiled("\n".join(lines) + "\n", entry)

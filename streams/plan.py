@@ -7,10 +7,20 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from schemas import catalog
-from schemas.eventtopics import BANKS, EVENT_TOPICS, KEY_RANGE_MAX, EventTopic
+from schemas.eventtopics import (
+    BANKS,
+    BANKS_OR_NONE,
+    BORROWERS,
+    EVENT_TOPICS,
+    INSTITUTIONS,
+    INSTITUTIONS_OR_NONE,
+    KEY_RANGE_MAX,
+    NONE,
+    EventTopic,
+)
 from schemas.layout import fields
+from streams import loanbook, refusal
 from streams import metrics as bundled
-from streams import refusal
 from streams.errors import DefinitionError
 from streams.foldkernel import FoldPass, fold_pass
 from streams.metric import Metric, World
@@ -23,6 +33,8 @@ from streams.windows import Windows, nested
 if TYPE_CHECKING:
     from topologies import Topology
 
+JOINT_LOAN_CAP = "joint-loan-cap"
+"""The lever that caps the platform's share of a joint loan."""
 MAX_SEQ_JUMP = 1_000_000
 TICK = "tick"
 TICK_COLUMNS = ("source", "seq", "kind", "shard", "tick_start", "tick_end", "events", "amount_fen")
@@ -42,7 +54,8 @@ class DecoderSpec:
 @dataclass(frozen=True, slots=True, eq=False)
 class TopicPlan:
     """The plan of one topic. Times are simulated UTC ms; rollups are those of all metrics that read the topic, in
-    order of name.
+    order of name. people: how many its person field numbers. worth: columns whose sum times weight the ledger bounds.
+    lifecycle: its events are steps of loans, kept in order by `streams.loanbook`.
     """
 
     topic: str
@@ -60,6 +73,9 @@ class TopicPlan:
     decoder: DecoderSpec
     amount: str | None = None
     weight: str | None = None
+    worth: tuple[str, ...] = ()
+    people: int = 0
+    lifecycle: bool = False
     max_seq_jump: int = MAX_SEQ_JUMP
     passes: tuple[FoldPass, ...] = ()
 
@@ -79,9 +95,14 @@ def world_of(topology: Topology) -> World:
         person_weight=topology.scale.person_weight,
         shards=topology.scale.shards,
         people=topology.population,
+        borrowers=topology.borrowers,
         banks=tuple(topology.banks),
         institutions=tuple(institution.id for institution in topology.institutions),
         certified={institution.id: institution.certified for institution in topology.institutions},
+        kinds={institution.id: institution.kind for institution in topology.institutions},
+        joint_loan_cap=tuple(
+            (policy.effective_ms, float(policy.value)) for policy in topology.policies if policy.lever == JOINT_LOAN_CAP
+        ),
     )
 
 
@@ -135,22 +156,27 @@ def plan_topic(
     spec = EVENT_TOPICS.get(topic)
     if spec is None:
         raise DefinitionError(f"no event topic {topic!r}; known: {', '.join(EVENT_TOPICS)}")
-    vocabularies = {"source": roster}
-    for name, words in spec.vocabularies.items():
-        vocabularies[name] = world.banks if words == BANKS else world.institutions
+    known = {
+        BANKS: world.banks,
+        INSTITUTIONS: world.institutions,
+        BANKS_OR_NONE: (*world.banks, NONE),
+        INSTITUTIONS_OR_NONE: (*world.institutions, NONE),
+    }
+    vocabularies = {"source": roster, **{name: known[words] for name, words in spec.vocabularies.items()}}
+    people = world.borrowers if spec.population == BORROWERS else world.people
     columns = event_columns(spec.record, vocabularies, spec.bounds, spec.person)
-    people = -(-world.people // world.shards)
     rollups = []
     for metric in sorted(metrics, key=lambda metric: metric.name):
         names = metric.window_names(windows)
         for rollup in metric.rollups:
             if rollup.topic == topic:
-                rollups.append(
-                    BoundRollup(metric.name, bind(rollup, columns, people, metric.name), nested(names, *span))
-                )
+                layout = bind(rollup, columns, -(-people // world.shards), metric.name)
+                rollups.append(BoundRollup(metric.name, layout, nested(names, *span)))
     rules = _rules(spec, columns)
-    sums = (name for name in (spec.amount, spec.weight) if name)
-    read = dict.fromkeys((*EVENT_COLUMNS, *sums, *(rule.column for rule in rules)))
+    worth = spec.worth or tuple(name for name in (spec.amount,) if name)
+    sums = (name for name in (spec.amount, spec.weight, *worth) if name)
+    steps = loanbook.COLUMNS if spec.lifecycle else ()
+    read = dict.fromkeys((*EVENT_COLUMNS, *sums, *steps, *(name for rule in rules for name in rule.columns)))
     for bound in rollups:
         read.update(dict.fromkeys(bound.layout.rollup.columns()))
     return TopicPlan(
@@ -158,7 +184,8 @@ def plan_topic(
         start_ms=span[0], end_ms=span[1], tick_ms=span[2],
         lateness_ticks=waiting[0], patience_ticks=waiting[1], world=world, rules=rules, rollups=tuple(rollups),
         decoder=DecoderSpec((spec.record, TICK), vocabularies, {spec.record: tuple(read), TICK: TICK_COLUMNS}),
-        amount=spec.amount, weight=spec.weight, passes=tuple(fold_pass(bound.layout) for bound in rollups),
+        amount=spec.amount, weight=spec.weight, worth=worth, people=people, lifecycle=spec.lifecycle,
+        passes=tuple(fold_pass(bound.layout) for bound in rollups),
     )  # fmt: skip
 
 
@@ -209,4 +236,5 @@ def _rules(spec: EventTopic, columns: Mapping[str, Column]) -> tuple[Rule, ...]:
         rules.append(refusal.foreign_code(spec.institution))
     for name, (least, most) in spec.bounds.items():
         rules.append(refusal.outside(name, least, most, columns[name].dtype))
+    rules += [refusal.breaking(rule, columns) for rule in spec.rules]  # behind the bounds: nothing wraps
     return tuple(rules)

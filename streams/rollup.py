@@ -12,13 +12,16 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
+from streams import bitmaps
 from streams import measures as m
 from streams.errors import DefinitionError
 
 Int64 = npt.NDArray[np.int64]
 
 ADD, MAX, MIN, OR = 0, 1, 2, 3
-OPERATION = {m.COUNT: ADD, m.TOTAL: ADD, m.HISTOGRAM: ADD, m.LARGEST: MAX, m.SMALLEST: MIN, m.DISTINCT: OR}
+OPERATION = {
+    m.COUNT: ADD, m.TOTAL: ADD, m.HISTOGRAM: ADD, m.LARGEST: MAX, m.SMALLEST: MIN, m.DISTINCT: OR, m.OVERLAP: OR,
+}  # fmt: skip
 CELLS_MAX = 4_000_000
 
 
@@ -69,11 +72,14 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """Where a measure lies in a row: shape is keys, then `by`, bins or bitmap words; op merges it."""
+    """Where a measure lies in a row; op merges it. shape: keys, then `by` or bins; of bitmaps (how many, words), those
+    of the cells (and `by`) first, then `slices` of a weight.
+    """
 
     offset: int
     shape: tuple[int, ...]
     op: int
+    slices: int = 0
 
     @property
     def size(self) -> int:
@@ -100,15 +106,25 @@ class Layout:
     tag: bytes
 
     def view(self, row: Int64, name: str) -> Int64:
-        """int64 array of one measure's shape: sums as they are, extremes decoded (0 where none), bitmaps counted."""
+        """int64 array of one measure: sums as they are, extremes decoded (0 where none); what bitmaps count is of the
+        keys' shape (and one more axis where they weigh).
+        """
         part = self.parts[name]
         cells: Int64 = row[part.offset : part.offset + part.size].reshape(part.shape)
         if part.op == ADD:
             return cells
         if part.op == OR:
-            people: Int64 = np.bitwise_count(cells.view(np.uint64)).sum(axis=-1, dtype=np.int64)
-            return people
+            return self._people(cells.view(np.uint64), part.slices, self.rollup.measures[name].kind == m.OVERLAP)
         return np.where(cells > 0, cells - 1, cells)
+
+    def _people(self, maps: bitmaps.UInt64, slices: int, overlap: bool) -> Int64:
+        """What uint64[bitmaps, words] of a measure count."""
+        keys = tuple(len(symbols) for symbols in self.symbols)
+        cells = math.prod(keys)
+        people, weights = maps[: len(maps) - slices], maps[len(maps) - slices :]
+        if overlap:
+            people = bitmaps.several(people.reshape(cells, len(people) // cells, self.words))
+        return bitmaps.weighed(people, weights).reshape(*keys, 2) if slices else bitmaps.counted(people).reshape(keys)
 
 
 def bind(rollup: Rollup, columns: Mapping[str, Column], people: int, metric: str = "") -> Layout:
@@ -131,12 +147,16 @@ def bind(rollup: Rollup, columns: Mapping[str, Column], people: int, metric: str
     words = -(-people // 64)
     parts: dict[str, Part] = {}
     offset = 0
-    for name, measure in sorted(rollup.measures.items(), key=lambda item: item[1].kind == m.DISTINCT):
+    for name, measure in sorted(rollup.measures.items(), key=lambda item: OPERATION[item[1].kind] == OR):
         at = f"{place}, measure {name!r}"
         _check_where(at, columns, measure.where)
-        shape = keys + _tail(at, columns, measure, words)
-        parts[name] = Part(offset, shape, OPERATION[measure.kind])
-        offset += math.prod(shape)
+        shape = keys + _tail(at, columns, measure)
+        part = Part(offset, shape, OPERATION[measure.kind])
+        if part.op == OR:
+            slices = bitmaps.WEIGHT_BITS if measure.times is not None else 0
+            part = Part(offset, (math.prod(shape) + slices, words), OR, slices)
+        parts[name] = part
+        offset += part.size
     if not parts or offset > CELLS_MAX:
         raise DefinitionError(f"{place}: {offset} cells a window; between 1 and {CELLS_MAX} are allowed")
     bitmap = min((part.offset for part in parts.values() if part.op == OR), default=offset)
@@ -157,14 +177,15 @@ def bind(rollup: Rollup, columns: Mapping[str, Column], people: int, metric: str
 
 @dataclass(frozen=True, slots=True)
 class _Use:
-    """One reading of a column: where the definition says it, what reads it, and whether that computes with its value
-    or asks for its symbol.
+    """One reading of a column: where the definition says it, what reads it, whether that computes with its value or
+    asks for its symbol, and whether it takes it for a person.
     """
 
     place: str
     by: str
     column: str
     valued: bool = False
+    person: bool = False
 
 
 def _uses(place: str, rollup: Rollup) -> Iterator[_Use]:
@@ -175,9 +196,10 @@ def _uses(place: str, rollup: Rollup) -> Iterator[_Use]:
         yield _Use(place, "where", name)
     for label, measure in rollup.measures.items():
         at = f"{place}, measure {label!r}"
-        for valued in (measure.column, measure.times):
-            if valued is not None:
-                yield _Use(at, measure.kind, valued, valued=True)
+        if measure.column is not None:
+            yield _Use(at, measure.kind, measure.column, valued=True, person=OPERATION[measure.kind] == OR)
+        if measure.times is not None:
+            yield _Use(at, measure.kind, measure.times, valued=True)
         if measure.by is not None:
             yield _Use(at, "by", measure.by)
         for name in measure.where:
@@ -197,19 +219,17 @@ def _check_use(use: _Use, rollup: Rollup, columns: Mapping[str, Column]) -> None
             f"{use.place}: {use.column!r} is a double, which `{use.by}` would cut to a whole number; measures read int "
             "and long columns"
         )
-    if use.by == m.DISTINCT and not column.person:
+    if use.person and not column.person:
         person = [name for name, known in columns.items() if known.person]
         allowed = f"only {person[0]!r} is allowed" if person else f"topic {rollup.topic!r} has none"
         raise DefinitionError(
-            f"{use.place}: `distinct` counts people by the topic's person field, which {use.column!r} is not; {allowed}"
+            f"{use.place}: `{use.by}` counts people by the topic's person field, which {use.column!r} is not; {allowed}"
         )
 
 
-def _tail(place: str, columns: Mapping[str, Column], measure: m.Measure, words: int) -> tuple[int, ...]:
+def _tail(place: str, columns: Mapping[str, Column], measure: m.Measure) -> tuple[int, ...]:
     if measure.kind == m.HISTOGRAM:
         return (len(measure.edges) + 1,)
-    if measure.kind == m.DISTINCT:
-        return (words,)
     return (len(_symbols(place, columns, measure.by)),) if measure.by is not None else ()
 
 

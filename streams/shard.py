@@ -5,7 +5,7 @@ takeovers between.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ import numpy as np
 from streams import stored
 from streams.errors import OffsetOrder, StateMismatch, SumOverflow
 from streams.ledger import ACCOUNT_FIELDS, INFINITY, Defect, Ledger
+from streams.loanpages import LoanPages, is_page
 from streams.metrics.accounting import AccountingRow
 from streams.openwindows import CARRIED, OpenWindows, Written
 from streams.partials import FINAL, INCOMPLETE, PROVISIONAL, Partial
@@ -21,9 +22,11 @@ from streams.plan import TICK, TopicPlan
 
 if TYPE_CHECKING:
     from schemas.decode import Rows
+    from streams.alerts import Alert
+    from streams.loanbreach import Step
     from streams.openwindows import BoundRollup
 
-VERSION = 4
+VERSION = 5
 META = b"meta"
 CARRIED_NAME = "carried"
 """What the stored row of a cumulative rollup's closed windows has in the place of a window's name."""
@@ -50,7 +53,8 @@ class Changes:
     """What one transaction holds. upto: next offset to fold. closed: every window that ends at or before it is closed
     (UTC ms).
 
-    state: (key, value) rows for `state.<topic>`, None is a tombstone. accounting: rows that changed.
+    state: (key, value) rows for `state.<topic>`, None is a tombstone. accounting: rows that changed. alerts: of events
+    folded or refused since, in log order.
     """
 
     upto: int
@@ -59,6 +63,7 @@ class Changes:
     partials: list[Partial] = field(default_factory=list)
     dead: list[DeadLetter] = field(default_factory=list)
     accounting: list[AccountingRow] = field(default_factory=list)
+    alerts: list[Alert] = field(default_factory=list)
 
 
 class ShardState:
@@ -73,6 +78,7 @@ class ShardState:
         self.next_offset = 0
         self.wall_ms = 0
         self._ledger = Ledger(plan, shard)
+        self._pages = LoanPages(self._ledger.loans, shard) if self._ledger.loans is not None else None
         self._open = [
             OpenWindows(bound, run, plan.shards) for bound, run in zip(plan.rollups, plan.passes, strict=True)
         ]
@@ -82,6 +88,7 @@ class ShardState:
         self._since: dict[str, dict[int, dict[str, int]]] = {name: {} for name in self._tables}
         self._partials: list[Partial] = []
         self._dead: list[DeadLetter] = []
+        self._alerts: list[Alert] = []
         self._accounted = self._ledger.accounts.copy()
         self._taken = 0
         self._closed_ms = self.floor_ms
@@ -121,9 +128,10 @@ class ShardState:
         events = rows.columns[self.plan.record]
         walked = self._ledger.walk(rows.kind, events, rows.columns[TICK])
         self.wall_ms = max(self.wall_ms, int(rows.timestamp.max()))
+        reasons = self._alert(rows, walked.steps)
         for row in walked.dead:
             key, value, timestamp = rows.raw(row)
-            reason = self._ledger.reason(int(walked.verdict[row]))
+            reason = reasons.get(row) or self._ledger.reason(int(walked.verdict[row]))
             offset, headers = int(rows.offset[row]), rows.headers(row)
             self._dead.append(DeadLetter(self.plan.topic, self.shard, offset, reason, key, value, timestamp, headers))
         if walked.folded:
@@ -132,6 +140,16 @@ class ShardState:
         for defect in walked.defects:
             self._note(defect)
         self._close(upto)
+
+    def _alert(self, rows: Rows, steps: Sequence[Step]) -> dict[int, str]:
+        """Note the alerts of loans' steps. Returns the reasons of those that were refused, by row."""
+        reasons = {}
+        for step in steps:
+            row = int(rows.index[self.plan.record][step.event])
+            self._alerts.append(step.alert(self.plan, self.shard, int(rows.offset[row])))
+            if step.refused:
+                reasons[row] = step.reason
+        return reasons
 
     def _note(self, defect: Defect) -> None:
         """Make every window that overlaps the defect and was open when it showed INCOMPLETE; and of what is cumulative
@@ -200,12 +218,15 @@ class ShardState:
                 )
         changes.partials, self._partials = self._partials, []
         changes.dead, self._dead = self._dead, []
+        changes.alerts, self._alerts = self._alerts, []
         changes.accounting = self._accounting()
         for number, windows in enumerate(self._open):
             bound = self.plan.rollups[number]
             for level, index, packed in windows.changes():
                 name = CARRIED_NAME if level == CARRIED else bound.windows[level].name
                 changes.state.append((_key(bound.metric, bound.name, name, index), packed))
+        if self._pages is not None:
+            changes.state += self._pages.changes()
         changes.state.append((META, self._meta()))
         self._taken = self.next_offset
         return changes
@@ -249,6 +270,7 @@ class ShardState:
             "missing": {name: windows for name, windows in self._missing.items() if windows},
             "since": {name: windows for name, windows in self._since.items() if windows},
             "revisions": self._revisions,
+            **({} if self._pages is None else {"book": self._pages.meta}),
         }
         return json.dumps(meta, separators=(",", ":")).encode()
 
@@ -269,11 +291,10 @@ class ShardState:
         where = f"state.{plan.topic}/{shard}"
         rows = {key: value for key, value in state.items() if value is not None}
         text = rows.pop(META, None)
+        pages = {key: rows.pop(key) for key in list(rows) if self._pages is not None and is_page(key)}
         if text is None:
-            if found := self._known(where, rows):
-                raise StateMismatch(
-                    f"{where} holds {len(found)} rows but no position: use a new prefix or data directory"
-                )
+            if found := len(self._known(where, rows)) + len(pages):
+                raise StateMismatch(f"{where} holds {found} rows but no position: use a new prefix or data directory")
             return self
         meta = stored.document(where, META, text)
         self._check(meta)
@@ -289,6 +310,8 @@ class ShardState:
                 self._open[number].restore(level, index, rows[key])
             except (StateMismatch, SumOverflow) as error:
                 raise stored.mismatch(where, key, error) from error
+        if self._pages is not None:
+            self._pages.restore(where, META, meta.get("book"), pages)
         return self
 
     def _known(self, where: str, rows: Mapping[bytes, bytes]) -> list[tuple[bytes, int, int, int]]:

@@ -14,6 +14,7 @@ import numpy as np
 
 from schemas import wire
 from schemas.errors import JinliuError
+from streams.bitmaps import counted
 from streams.errors import StateMismatch, StreamsError, SumOverflow
 from streams.measures import COUNT
 from streams.packing import unpack_into
@@ -124,7 +125,8 @@ def _check_told(rules: _Rules, partial: Partial) -> None:
 def _magnitude(rules: _Rules, partial: Partial) -> float:
     """The greatest sum of absolute cells of an additive measure. Raises Refused for cells that cannot be.
 
-    An event adds one to one cell of a count and sets one bit of a bitmap, so neither exceeds the offsets folded.
+    An event adds one to one cell of a count, sets one bit of the people's bitmaps and at most one of each slice of
+    their weight, so none of them exceeds the offsets folded.
     """
     if not partial.folded:
         return 0.0
@@ -137,8 +139,11 @@ def _magnitude(rules: _Rules, partial: Partial) -> float:
     greatest = 0.0
     for name, part in layout.parts.items():
         cells = row[part.offset : part.offset + part.size]
-        if part.op == OR and int(np.bitwise_count(cells.view(np.uint64)).sum()) > partial.upto:
-            raise Refused(f"measure {name!r} counts more people than records were folded")
+        if part.op == OR:
+            people = counted(cells.view(np.uint64).reshape(part.shape))
+            cells_end = len(people) - part.slices
+            if max(int(people[:cells_end].sum()), int(people[cells_end:].max(initial=0))) > partial.upto:
+                raise Refused(f"measure {name!r} counts more people than records were folded")
         if part.op != ADD:
             continue
         total = float(np.abs(cells.astype(np.float64)).sum())

@@ -18,6 +18,8 @@ from topologies.windows import NAMES, length_ms
 Int64 = npt.NDArray[np.int64]
 
 CALENDAR = ("month", "year")
+MONTHS_TO_2010 = 480
+"""From January 1970."""
 NO_EDGES: Int64 = np.empty(0, np.int64)
 NO_EDGES.setflags(write=False)
 
@@ -111,6 +113,11 @@ def nested(names: tuple[str, ...], start_ms: int, end_ms: int, tick_ms: int) -> 
         ):
             raise WindowError(f"window {table.name!r} is no union of windows {finest.name!r}: choose names that nest")
     return tuple(tables)
+
+
+def month_of(time_ms: int) -> int:
+    """Calendar months from January 2010 to the one a time lies in, as a loan's vintage counts them."""
+    return int(np.datetime64(time_ms, "ms").astype("datetime64[M]").astype(np.int64)) - MONTHS_TO_2010
 
 
 def _length(name: str) -> int:

@@ -30,6 +30,7 @@ def findings(topology: Topology) -> list[Finding]:
         _sources,
         _levers,
         _banks,
+        _lending,
         _figures,
     )
     return [finding for check in checks for finding in check(topology)]
@@ -186,6 +187,40 @@ def _banks(topology: Topology) -> Iterator[Finding]:
             )
 
 
+def _lending(topology: Topology) -> Iterator[Finding]:
+    """Who lends is there, and is told by a source of the topic `loans`, if any tells it."""
+    known, banks = list(topology.institution), set(topology.banks)
+    told = {name for source in topology.sources if "loans" in source.topics for name in source.institutions}
+    for path, name, bank, lends in _lenders(topology):
+        loc = ("lending", *path)
+        if name not in known:
+            yield Finding(loc, f"no institution {name!r}{meant(name, known)}", "the ids under institutions")
+        elif bank and name not in banks:
+            yield Finding(loc, f"{name} is no bank", "ids of banks")
+        elif lends and told and name not in told:
+            yield Finding(loc, f"no source of the topic loans tells of {name}", "lenders that a source of it tells")
+
+
+def _lenders(topology: Topology) -> Iterator[tuple[tuple[str | int, ...], str, bool, bool]]:
+    """(path, institution, must it be a bank, is it the lender) of whoever takes part in lending."""
+    lending = topology.lending
+    for key, offer in lending.offers.items():
+        name, side = (offer.bank, "bank") if offer.bank is not None else (offer.platform, "platform")
+        if name is not None:
+            yield ("offers", key, side), name, side == "bank", True
+    if lending.joint is not None:
+        yield ("joint", "platform"), lending.joint.platform, False, True
+        for n, bank in enumerate(lending.joint.banks):
+            yield ("joint", "banks", n), bank, True, False
+    if lending.regional is not None:
+        for bank, figures in lending.regional.banks.items():
+            yield ("regional", "banks", bank), bank, True, True
+            for n, facilitator in enumerate(figures.facilitators):
+                yield ("regional", "banks", bank, "facilitators", n), facilitator, False, False
+    for n, fine in enumerate(lending.fines):
+        yield ("fines", n, "bank"), fine.bank, True, False
+
+
 def _figures(topology: Topology) -> Iterator[Finding]:
     used = set()
     bare: dict[str, None] = {}
@@ -203,7 +238,7 @@ def _figures(topology: Topology) -> Iterator[Finding]:
     for key in topology.figures:
         if key not in used:
             yield Finding(
-                ("figures", key), "covers no figure", "the path of a number of scale, institutions or economy"
+                ("figures", key), "covers no figure", "the path of a number of scale, institutions, economy or lending"
             )
 
 

@@ -27,13 +27,14 @@ from topologies.allowed import Allowed
 from topologies.citation import Citation, Figure, covering, names, numbers
 from topologies.economy import Economy
 from topologies.errors import Place, Problem, TopologyError
+from topologies.lending import Lending
 from topologies.levers import Lever, PolicySpec, ms
 from topologies.validation import refuse
 
 Id = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9-]*$"), Allowed("lower-case letters, digits and hyphens, such as wechat-pay")
 ]
-Topic = Literal["payments", "operations"]  # each has an entry in schemas.eventtopics and an emitter
+Topic = Literal["payments", "operations", "loans"]  # each has an entry in schemas.eventtopics and an emitter
 Text = Annotated[str, Field(min_length=1)]
 Count = Annotated[StrictInt, Field(ge=1, le=10**12)]
 Kind = Literal[
@@ -46,6 +47,7 @@ Kind = Literal[
     "rural-bank",
     "private-bank",
     "internet-bank",
+    "facilitator",
 ]
 
 
@@ -84,6 +86,10 @@ Moment = Annotated[
     BeforeValidator(_moment),
     Allowed("a date such as 2022-06-30, or a time such as 2022-06-30 12:00:00 (civil time, no zone)"),
 ]
+
+
+UNSIGNED: Any = {"about": True, "figures": True, "economy": {"fit"}, "lending": {"fit"}}
+"""What the digest leaves out: prose, citations, residuals."""
 
 
 class _Part(BaseModel):
@@ -126,14 +132,13 @@ class Scale(_Part):
 
 
 class Institution(_Part):
-    """Somebody in the world. `certified`: since when its interface is; `weight`: a finer one, where it has its own."""
+    """Somebody in the world. `certified`: since when its interface is."""
 
     id: Id
     name: Text
     kind: Kind
     certified: date | None = None
     legacy_core: StrictBool = False
-    weight: Count | None = None
 
     @property
     def bank(self) -> bool:
@@ -168,6 +173,7 @@ class Topology(_Part):
     levers: dict[Id, Lever]
     figures: dict[str, Citation]
     economy: Economy
+    lending: Lending
 
     @model_validator(mode="after")
     def _consistent(self) -> Topology:
@@ -182,7 +188,7 @@ class Topology(_Part):
 
         Comments, layout and the order of keys leave it alone.
         """
-        data = self.model_dump(mode="json", by_alias=True, exclude={"about": True, "figures": True, "economy": {"fit"}})
+        data = self.model_dump(mode="json", by_alias=True, exclude=UNSIGNED)
         for lever in data["levers"].values():
             for stated in (lever, *lever["decisions"]):
                 stated.pop("source")
@@ -204,6 +210,11 @@ class Topology(_Part):
     def population(self) -> int:
         """Number of simulated people; their ids are 0 .. population - 1."""
         return self.economy.adults // self.scale.person_weight
+
+    @property
+    def borrowers(self) -> int:
+        """Number of simulated borrowers, people and firms; their ids are 0 .. borrowers - 1, apart from payers'."""
+        return self.lending.borrowers
 
     @property
     def event_topics(self) -> tuple[str, ...]:
@@ -242,7 +253,7 @@ class Topology(_Part):
             raise TopologyError([Problem(Place(f"topology {self.name}"), f"levers.{name}", wrong, allowed)])
 
     def cited(self) -> tuple[Figure, ...]:
-        """Every number of scale, institutions and economy with the citation that covers it, and those of the levers."""
+        """Every number of scale, institutions, economy and lending with its citation, and those of the levers."""
         found = []
         for path, value in numbers(self.figured(), ""):
             key = covering(path, self.figures)
@@ -277,5 +288,6 @@ class Topology(_Part):
     def figured(self) -> dict[str, Any]:
         """The parts whose numbers need a citation: residuals of the fit are its own record."""
         return self.model_dump(
-            include={"scale": True, "institutions": True, "economy": True}, exclude={"economy": {"fit"}}
+            include={"scale": True, "institutions": True, "economy": True, "lending": True},
+            exclude={"economy": {"fit"}, "lending": {"fit"}},
         )

@@ -43,11 +43,12 @@ def newest(
         elif head is None or value[:HEADER] == head:
             out[key] = value
         else:
-            _stranger(topic, key, "it has not the Confluent header of a row of this topic")
+            stranger(topic, key, "it has not the Confluent header of a row of this topic")
     return out
 
 
-def _stranger(topic: str, key: bytes | None, why: object) -> None:
+def stranger(topic: str, key: bytes | None, why: object) -> None:
+    """Warn of a record that is passed over."""
     logger.warning("topic %s: the record with key %r is no row and was passed over: %s", topic, (key or b"")[:80], why)
 
 
@@ -60,7 +61,7 @@ def keyed(
         try:
             yield key, plain.datum(parsed, value[HEADER:])
         except plain.MalformedError as error:
-            _stranger(topic, key, error)
+            stranger(topic, key, error)
 
 
 def rows(
@@ -88,7 +89,7 @@ def run(log: Log, ids: Mapping[str, int] | None = None) -> dict[str, Any]:
             try:
                 found.setdefault(key, plain.datum(parsed, value[HEADER:]))
             except plain.MalformedError as error:
-                _stranger("runs", key, error)
+                stranger("runs", key, error)
     for first in found.values():
         return first
     raise OracleError(

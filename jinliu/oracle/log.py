@@ -7,7 +7,7 @@ import logging
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -29,10 +29,11 @@ SETTLE_S, SETTLE_PAUSE_S = 60.0, 0.02
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Consecutive committed records of one partition. `keys` only where they were asked for."""
+    """Consecutive committed records of one partition, with their offsets. `keys` only where they were asked for."""
 
     values: list[bytes | None]
     keys: list[bytes | None]
+    offsets: list[int] = field(default_factory=list)
 
 
 class Log(Protocol):
@@ -171,7 +172,8 @@ class KafkaLog:
                     raise OracleError(f"{what}: nothing comes below offset {end}; is the broker up?")
                 held += got
                 if len(held) >= CHUNK or (done and held):
-                    yield Chunk([m.value() for m in held], [m.key() for m in held] if keys else [])
+                    keys_held = [m.key() for m in held] if keys else []
+                    yield Chunk([m.value() for m in held], keys_held, [m.offset() or 0 for m in held])
                     held = []
         finally:
             self._consumer.unassign()

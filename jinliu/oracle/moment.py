@@ -1,12 +1,13 @@
 """What a proof of a stack that runs, or was stopped anywhere, may expect and must find.
 
-Four looks at the log, in this order:
+Five looks at the log, in this order:
 
 1. `merged`: how far each partition of `partials.<metric>` is merged, by the merge's own position;
 2. `ends`: where the metric topics end; rows behind are not looked at;
 3. `accounts`, and from them `reached`: how far the workers have read each event partition; what lies behind is not
    judged;
-4. `unmerged`: the windows of which a closing partial lies at or behind the merge position of look 1.
+4. `unmerged`: the windows of which a closing partial lies at or behind the merge position of look 1;
+5. `alerts`: where topic `alerts` ends (`jinliu.oracle.alerts`).
 
 Each look reads up to a settled end: all that was written before the look, once every transaction open then is over.
 Thus of a transaction that any look has shown a part of, every later look at another topic shows all, and so does the
@@ -23,6 +24,13 @@ in `unmerged`; or all lie below it, then their rows are in the transaction that 
 for the merge writes the rows of a closed window no later than the position behind its last partial. Look 2, later than
 look 1, shows them, and compaction keeps them: a closed row is the last of its key, a closing partial too.
 
+No row of a window that is closed and not `unmerged` is still PROVISIONAL, whatever its key: its last partial lies
+below the merge position, so the closed rows lie below `ends`, behind every provisional one, and no merge opens a window
+again. A provisional row whose key none of them has was derived from a part of the window and is not from the whole. The
+bundled metrics derive a row wherever something was counted, and counts only grow, so there it is one too many. A user's
+own metric may take a row back (a ranking, a stock that came to nothing); the merge writes no tombstone for it, so there
+it says nothing.
+
 The accounts are read once, the rows compared being those that `reached` comes from. An end may cut a transaction of
 which the first records are committed and below it; so the topic is read on to a second, later end, and rows that belong
 to what was reached (no greater `upto`) replace those they follow.
@@ -34,6 +42,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jinliu.oracle import found, plain
+from jinliu.oracle.alerts import ALERTS
 from jinliu.oracle.decode import HEADER, bare
 from jinliu.oracle.errors import OracleError
 from jinliu.oracle.log import Log
@@ -53,8 +62,8 @@ Place = tuple[str, int]
 @dataclass(frozen=True, slots=True)
 class Moment:
     """ends: metric -> partition of its topic -> offset. accounts: rows of `metrics.accounting`. reached: (topic, shard)
-    -> first offset not read. unmerged: metric -> windows (name, start in UTC ms) that no merge has closed yet. ids:
-    record name -> schema id.
+    -> first offset not read. unmerged: metric -> windows (name, start in UTC ms) that no merge has closed yet. alerts:
+    partition of topic `alerts` -> offset. ids: record name -> schema id.
     """
 
     ids: Mapping[str, int]
@@ -62,10 +71,11 @@ class Moment:
     accounts: tuple[Mapping[str, Any], ...]
     reached: Mapping[tuple[str, int], int]
     unmerged: Mapping[str, frozenset[Place]]
+    alerts: Ends
 
 
 def look(log: Log, metrics: Mapping[str, Metric], ids: Mapping[str, int]) -> Moment:
-    """Take the four looks. ids: record name -> schema id. Raises OracleError where no worker has read anything."""
+    """Take the looks. ids: record name -> schema id. Raises OracleError where no worker has read anything."""
     merging = [name for name, metric in metrics.items() if metric.rollups]
     merged = {name: _merged(log, name) for name in merging}
     topics = {name: f"metrics.{name}" for name in metrics}
@@ -75,7 +85,7 @@ def look(log: Log, metrics: Mapping[str, Metric], ids: Mapping[str, int]) -> Mom
     for row in accounts:
         place = (row["topic"], row["shard"])
         reached[place] = max(row["upto"], reached.get(place, 0))
-    ends = log.settled([f"partials.{name}" for name in merging])
+    ends = log.settled([*(f"partials.{name}" for name in merging), ALERTS])
     return Moment(
         ids=ids,
         ends={name: settled[topic] for name, topic in topics.items()},
@@ -85,6 +95,7 @@ def look(log: Log, metrics: Mapping[str, Metric], ids: Mapping[str, int]) -> Mom
             name: frozenset(_closing(log, f"partials.{name}", merged[name], ends[f"partials.{name}"], ids))
             for name in merging
         },
+        alerts=ends.get(ALERTS, {}),
     )
 
 

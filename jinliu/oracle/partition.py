@@ -19,9 +19,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from jinliu.oracle import spans
-from jinliu.oracle.accept import Acceptor, Ledger, Rules
+from jinliu.oracle.accept import Acceptor, Ledger
+from jinliu.oracle.alerts import Alert
 from jinliu.oracle.decode import Decoder
 from jinliu.oracle.log import KafkaLog, Log
+from jinliu.oracle.rules import Rules
 
 POOLED = 400_000
 """Records from which starting processes (0.7 s each) pays."""
@@ -48,6 +50,7 @@ class Judged:
     """What a partition's log amounts to.
 
     `closed`: window name -> window start -> {source: events known missing}. `lacking`: the same up to that window.
+    `alerts`: that its events call for.
     """
 
     topic: str
@@ -57,6 +60,7 @@ class Judged:
     ledgers: Mapping[str, Ledger]
     closed: Mapping[str, Mapping[int, Mapping[str, int]]]
     lacking: Mapping[str, Mapping[int, Mapping[str, int]]]
+    alerts: tuple[Alert, ...]
 
 
 def judge(task: Task, log: Log) -> Judged:
@@ -67,7 +71,7 @@ def judge(task: Task, log: Log) -> Judged:
     try:
         for chunk in log.read(task.rules.topic, task.shard, task.end):
             decoded = decoder.decode(chunk.values)
-            events = decoded.rows[task.rules.record].filter(pa.array(acceptor.feed(decoded)))
+            events = decoded.rows[task.rules.record].filter(pa.array(acceptor.feed(decoded, chunk.offsets)))
             records += len(chunk.values)
             stored = _stored(task, events)
             writer = writer or _writer(task.path, stored.schema)
@@ -86,7 +90,8 @@ def judge(task: Task, log: Log) -> Judged:
         name: {calendar.windows[i].start: calendar.lacking(i) for i in range(calendar.upto)}
         for name, calendar in acceptor.calendars.items()
     }
-    return Judged(task.rules.topic, task.shard, task.path, records, acceptor.ledgers, closed, lacking)
+    alerts = tuple(acceptor.alerts)
+    return Judged(task.rules.topic, task.shard, task.path, records, acceptor.ledgers, closed, lacking, alerts)
 
 
 def _stored(task: Task, events: pa.RecordBatch) -> pa.RecordBatch:

@@ -19,11 +19,14 @@ MEMORY = "1200MB"
 
 @dataclass(frozen=True, slots=True)
 class Institution:
-    """A row of the table `institutions`: `certified_ms` is null where its interface never was certified."""
+    """A row of the table `institutions`: `certified_ms` is null where its interface never was certified; `kind` is
+    such as state-bank.
+    """
 
     id: str
     certified_ms: int | None
     index: int
+    kind: str = ""
 
 
 class Proof:
@@ -44,10 +47,11 @@ class Proof:
         for topic, paths in files.items():
             names = ", ".join(f"'{path}'" for path in paths)
             self._db.execute(f'CREATE VIEW "{topic}" AS SELECT * FROM read_parquet([{names}])')
-        self._db.execute('CREATE TABLE institutions (id VARCHAR, certified_ms BIGINT, "index" BIGINT)')
+        self._db.execute('CREATE TABLE institutions (id VARCHAR, certified_ms BIGINT, "index" BIGINT, kind VARCHAR)')
         if institutions:
             self._db.executemany(
-                "INSERT INTO institutions VALUES (?, ?, ?)", [(i.id, i.certified_ms, i.index) for i in institutions]
+                "INSERT INTO institutions VALUES (?, ?, ?, ?)",
+                [(i.id, i.certified_ms, i.index, i.kind) for i in institutions],
             )
         self._db.execute("CREATE TABLE topology (person_weight BIGINT, weight BIGINT, shards BIGINT)")
         self._db.execute("INSERT INTO topology VALUES (?, ?, ?)", world)

@@ -13,15 +13,25 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinliu.oracle import found, spans
-from jinliu.oracle.accept import Rules
+from jinliu.oracle import alerts, found, spans
 from jinliu.oracle.compare import Key, Verdict, compare
-from jinliu.oracle.contract import BANKS, MAX_SEQ_JUMP, TOPICS
+from jinliu.oracle.contract import (
+    BANKS,
+    BANKS_OR_NONE,
+    BORROWERS,
+    INSTITUTIONS,
+    INSTITUTIONS_OR_NONE,
+    JOINT_LOAN_CAP,
+    MAX_SEQ_JUMP,
+    NONE,
+    TOPICS,
+)
 from jinliu.oracle.errors import OracleError
 from jinliu.oracle.log import KafkaLog, Log
 from jinliu.oracle.moment import ACCOUNTING, OPEN_STATUS, Moment, Place, look
 from jinliu.oracle.partition import Judged, Task, judge_all, workshop
 from jinliu.oracle.proof import Institution, Proof
+from jinliu.oracle.rules import Rules
 from schemas import catalog
 from streams import metrics as bundled
 from streams.metric import Metric
@@ -101,7 +111,8 @@ def rules_of(topic: str, topology: "Topology", run: Mapping[str, Any], windows: 
     """By what a topic's records are judged in a run."""
     spec, scale = TOPICS[topic], topology.scale
     places = {institution.id: i for i, institution in enumerate(topology.institutions)}
-    known = {BANKS: frozenset(topology.banks)}
+    known = {BANKS: frozenset(topology.banks), INSTITUTIONS: frozenset(places)}
+    known |= {BANKS_OR_NONE: known[BANKS] | {NONE}, INSTITUTIONS_OR_NONE: known[INSTITUTIONS] | {NONE}}
     return Rules(
         topic=topic,
         record=spec.record,
@@ -113,13 +124,17 @@ def rules_of(topic: str, topology: "Topology", run: Mapping[str, Any], windows: 
         lateness_ms=scale.lateness_ticks * scale.tick_ms,
         patience_ms=scale.patience_ticks * scale.tick_ms,
         max_seq_jump=MAX_SEQ_JUMP,
-        persons=topology.population,
-        words={name: known.get(words, frozenset(places)) for name, words in spec.words.items()},
+        persons=topology.borrowers if spec.population == BORROWERS else topology.population,
+        words={name: known[words] for name, words in spec.words.items()},
         ranges=dict(spec.ranges),
         person=spec.person,
         institution=spec.institution,
         places=places,
         windows=tuple(dict.fromkeys(windows)),
+        worth=spec.worth,
+        caps=tuple(
+            (each.effective_ms, float(each.value)) for each in topology.policies if each.lever == JOINT_LOAN_CAP
+        ),
     )
 
 
@@ -184,13 +199,17 @@ def _prove(
             tell(Progress("proving", number, len(metrics)))
             if metric.rollups:
                 expected = _expected(proof, metric, topology, run, judged)
-                rows = _found(log, metric, moment, expected)
+                closed = _closed_places(metric, topology, run, judged)
+                rows = _found(log, metric, moment, expected, closed)
                 verdict.unmerged += _left_open(expected, rows, moment.unmerged[metric.name])
             elif metric.name == ACCOUNTING:
                 expected, rows = _accounting(metric, judged), _accounts(metric, moment)
             else:
                 continue
             compare(verdict, metric.name, metric.key, expected, rows)
+        called_for = alerts.expected(alert for part in judged for alert in part.alerts)
+        lying = alerts.lying(log, moment.alerts, moment.ids[alerts.ALERT], files, moment.reached)
+        compare(verdict, alerts.ALERTS, alerts.KEY, called_for, lying)
         tell(Progress("proving", len(metrics), len(metrics)))
     finally:
         proof.close()
@@ -260,13 +279,25 @@ def _accounts(metric: Metric, moment: Moment) -> dict[Key, dict[str, Any]]:
     }
 
 
-def _found(log: Log, metric: Metric, moment: Moment, expected: Mapping[Key, Any]) -> dict[Key, dict[str, Any]]:
+def _closed_places(
+    metric: Metric, topology: "Topology", run: Mapping[str, Any], judged: Sequence[Judged]
+) -> frozenset[Place]:
+    """The windows (name, start) that are closed."""
+    names = metric.window_names(topology.windows)
+    return frozenset((name, start) for name in names for start in closed_windows(metric, name, run, judged))
+
+
+def _found(
+    log: Log, metric: Metric, moment: Moment, expected: Mapping[Key, Any], closed: Set[Place]
+) -> dict[Key, dict[str, Any]]:
     """The rows on the metric's topic at the moment that are closed, or that should be."""
     out = {}
+    replaced = closed - moment.unmerged[metric.name] if metric.name not in bundled.own() else frozenset()
     schema, number = avro(metric.name, metric.row), moment.ids[metric.name]
     for row in found.rows(log, f"metrics.{metric.name}", schema, number, moment.ends[metric.name]):
         key = _key(metric, row)
-        if row.get("status") != OPEN_STATUS or key in expected:
+        place = (row.get("window"), row.get("window_start"))
+        if row.get("status") != OPEN_STATUS or key in expected or place in replaced:
             out[key] = row
     return out
 
@@ -293,7 +324,9 @@ def _key(metric: Metric, row: Mapping[str, Any]) -> Key:
 
 
 def _institutions(topology: "Topology") -> list[Institution]:
-    return [Institution(item.id, _ms(item.certified), index) for index, item in enumerate(topology.institutions)]
+    return [
+        Institution(item.id, _ms(item.certified), index, item.kind) for index, item in enumerate(topology.institutions)
+    ]
 
 
 def _ms(day: date | None) -> int | None:

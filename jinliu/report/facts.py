@@ -9,6 +9,7 @@ from jinliu.oracle import spans
 from schemas.errors import JinliuError
 
 if TYPE_CHECKING:
+    from jinliu.report.beside import Raw, Worlds
     from topologies import Topology
 
 DAY_MS = 86_400_000
@@ -52,12 +53,28 @@ def day_of(moment_ms: int) -> date:
 
 
 class Facts:
-    """Rows by metric. rows: metric -> all newest rows of its topic; start_ms, end_ms: the run's span."""
+    """Rows by metric. rows: metric -> all newest rows of its topic; start_ms, end_ms: the run's span.
 
-    def __init__(self, rows: Mapping[str, Sequence[Row]], start_ms: int, end_ms: int, topology: "Topology") -> None:
+    untold: metrics that this world does not compute -> the topics that nobody tells. raw: what lies on the run's topics
+    beside. worlds: what simulates the run's world with one lever moved.
+    """
+
+    def __init__(
+        self,
+        rows: Mapping[str, Sequence[Row]],
+        start_ms: int,
+        end_ms: int,
+        topology: "Topology",
+        *,
+        untold: Mapping[str, str] | None = None,
+        raw: "Raw | None" = None,
+        worlds: "Worlds | None" = None,
+    ) -> None:
         self.start_ms, self.end_ms, self.topology = start_ms, end_ms, topology
         self._rows: dict[tuple[str, str], list[Row]] = {}
         self._read = frozenset(rows)
+        self._untold = dict(untold or {})
+        self._raw, self._worlds = raw, worlds
         for metric, found in rows.items():
             for row in found:
                 if "window" in row and start_ms <= row["window_start"] and row["window_end"] <= end_ms:
@@ -68,11 +85,30 @@ class Facts:
         """The run's whole days."""
         return Period(day_of(self.start_ms + DAY_MS - 1), day_of(self.end_ms))
 
+    @property
+    def raw(self) -> "Raw":
+        """What lies on the run's topics beside metric rows. Raises UncoveredError where they cannot be read."""
+        if self._raw is None:
+            raise UncoveredError("needs the run's own topics, not its metrics alone")
+        return self._raw
+
+    @property
+    def worlds(self) -> "Worlds":
+        """What simulates worlds one lever apart. Raises UncoveredError where nothing does."""
+        if self._worlds is None:
+            raise UncoveredError("needs two worlds, simulated one lever apart")
+        return self._worlds
+
     def _must_be_read(self, metric: str) -> None:
+        if metric in self._untold:
+            raise UncoveredError(
+                f"topology {self.topology.name} has no source that tells {self._untold[metric]}, so there is no "
+                f"metrics.{metric}"
+            )
         if metric not in self._read:
             raise ValueError(f"metrics.{metric} was not read: `claims` of its METRIC names none of those asked")
 
-    def over(self, metric: str, period: Period, coarsest: str = "month", **wanted: str) -> list[Row]:
+    def over(self, metric: str, period: Period, coarsest: str = "month", **wanted: object) -> list[Row]:
         """FINAL rows of a metric that together cover a period, by time, in the finest windows up to `coarsest`.
 
         wanted: field -> value. Raises UncoveredError where the span or the closed windows do not cover the period,
@@ -92,7 +128,7 @@ class Facts:
         raise UncoveredError(f"metrics.{metric} holds no windows of a {coarsest} or less over {period}")
 
     def _closed(
-        self, rows: list[Row], metric: str, window: str, period: Period, wanted: Mapping[str, str]
+        self, rows: list[Row], metric: str, window: str, period: Period, wanted: Mapping[str, object]
     ) -> list[Row]:
         present = {row["window_start"] for row in rows if row["status"] == "FINAL"}
         for due in spans.over(window, ms(period.first), ms(period.after)):
@@ -145,6 +181,13 @@ class Facts:
 
 def _next_month(day: date) -> date:
     return date(day.year + day.month // 12, day.month % 12 + 1, 1)
+
+
+def some(rows: Sequence[Row], what: str) -> Sequence[Row]:
+    """The rows, where there are any. Raises UncoveredError where there is none of `what`."""
+    if not rows:
+        raise UncoveredError(f"there is no {what} in the closed windows")
+    return rows
 
 
 def total(rows: Iterable[Row], name: str) -> int:

@@ -1,10 +1,8 @@
 """`metrics.payment-quality`: how well payments go, by the payer's bank and route.
 
-Every attempt counts, whatever its outcome. Latency is the response time of the payer bank's interface. A quantile q
-of the histogram is where the cumulative weight reaches q times the whole, linear inside its bin (Hyndman and Fan,
-Sample Quantiles in Statistical Packages, The American Statistician 50(4), 1996, definition 4, on grouped data); bin 0
-begins at 0, the last bin counts as its lower edge. The limit for certified interfaces is a 99th percentile under 200
-ms: more than 99% of the weight in bins below the edge 200.
+Every attempt counts, whatever its outcome. Latency is the response time of the payer bank's interface; its quantiles
+are those of a histogram (`streams.quantiles`). The limit for certified interfaces is a 99th percentile under 200 ms:
+more than 99% of the weight in bins below the edge 200.
 
 Platforms are Alipay and WeChat Pay. The fraud decision is `flagged`, the truth `fraud`; both are taken over platform
 attempts.
@@ -19,10 +17,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-import numpy as np
-
 from streams.measures import count, distinct, histogram, total
-from streams.metric import Folded, Int64, Merged, Metric, Window, ratio, totalled
+from streams.metric import Folded, Merged, Metric, Window, ratio, totalled
+from streams.quantiles import bins_sql, or_none, quantile
 from streams.rollup import Rollup
 from streams.rows import Row, doc
 
@@ -125,7 +122,7 @@ PEOPLE = Rollup(
 def derive(window: Window, merged: Merged) -> Iterator[PaymentQualityRow]:
     folded = merged["interfaces"]
     sums = {name: totalled(folded[name], 0, 1) for name in INTERFACES.measures}
-    quantiles = {q: quantile(sums["latency"], q) for q in (0.5, 0.95, 0.99)}
+    quantiles = {q: quantile(sums["latency"], EDGES_MS, q) for q in (0.5, 0.95, 0.99)}
     below = sums["latency"][..., : EDGES_MS.index(LIMIT_MS) + 1].sum(axis=-1)
     safety = _safety(merged)
     people = _people(merged)
@@ -142,9 +139,9 @@ def derive(window: Window, merged: Merged) -> Iterator[PaymentQualityRow]:
                 route=str(route),
                 **_outcomes(folded, raw, weighted),
                 success_rate=ratio(weighted[folded.code("outcome", "SUCCESS")], whole),
-                latency_p50_ms=_at(quantiles[0.5], b, r),
-                latency_p95_ms=_at(quantiles[0.95], b, r),
-                latency_p99_ms=_at(quantiles[0.99], b, r),
+                latency_p50_ms=or_none(quantiles[0.5][b, r]),
+                latency_p95_ms=or_none(quantiles[0.95][b, r]),
+                latency_p99_ms=or_none(quantiles[0.99][b, r]),
                 under_200_ms_weighted=under,
                 under_limit=100 * under > 99 * whole,
                 certified=certified,
@@ -152,28 +149,6 @@ def derive(window: Window, merged: Merged) -> Iterator[PaymentQualityRow]:
                 **beside,
                 **(people if institution == route == ALL else {}),
             )
-
-
-def quantile(bins: Int64, q: float) -> Any:
-    """float64 of the shape of int64 histograms without their last axis: the q-quantile in ms, NaN where a histogram
-    is empty.
-    """
-    edges = np.array(EDGES_MS, np.float64)
-    lower, upper = np.concatenate(([0.0], edges)), np.concatenate((edges, edges[-1:]))
-    cumulative = bins.cumsum(axis=-1)
-    whole = cumulative[..., -1:]
-    target = whole.astype(np.float64) * q
-    place = (cumulative.astype(np.float64) >= target).argmax(axis=-1)[..., None]
-    inside = np.take_along_axis(bins, place, -1)
-    before = np.take_along_axis(cumulative, place, -1) - inside
-    with np.errstate(invalid="ignore", divide="ignore"):
-        part = (target - before.astype(np.float64)) / inside.astype(np.float64)
-    return (lower[place] + part * (upper[place] - lower[place]))[..., 0]
-
-
-def _at(quantiles: Any, b: int, r: int) -> float | None:
-    value = float(quantiles[b, r])
-    return None if np.isnan(value) else value
 
 
 def _outcomes(folded: Folded, raw: list[int], weighted: list[int]) -> dict[str, Any]:
@@ -253,12 +228,6 @@ def _people(merged: Merged) -> dict[str, Any]:
     }
 
 
-BINS = ", ".join(
-    f"({number}, {low}, {high}, {match_low}, {match_high})"
-    for number, (low, high, match_low, match_high) in enumerate(
-        zip((0, *EDGES_MS), (*EDGES_MS, EDGES_MS[-1]), (-(2**31), *EDGES_MS), (*EDGES_MS, 2**31), strict=True)
-    )
-)
 PROOF = """
 WITH grouped AS (
     SELECT {w} AS window_start, coalesce(payer_bank, 'ALL') AS institution, coalesce(route, 'ALL') AS route,
@@ -362,7 +331,7 @@ FROM grouped AS g JOIN pivoted AS p USING (window_start, institution, route)
     LEFT JOIN safety AS s USING (window_start, institution, route) LEFT JOIN people AS u USING (window_start,
         institution, route)
     LEFT JOIN institutions AS i ON i.id = institution CROSS JOIN topology AS t
-""".replace("BINS", BINS)
+""".replace("BINS", bins_sql(EDGES_MS))
 
 METRIC = Metric(
     name="payment-quality",

@@ -9,9 +9,11 @@ from schemas.recordbatch import RawBatch, frame, split
 from streams.merge import MergeState
 from streams.metrics import load
 from streams.plan import plans
+from streams.plan import told as told_metrics
 from streams.rowwriter import RowWriter
 from streams.shard import ShardState
 from tests.unit.jinliu.oracle_world import BANKS, HOUR, ROSTER, START, MemoryLog, tick, together, told, wire
+from topologies.levers import PolicySpec
 
 HOURS = 6
 DIGEST = "e7" * 32
@@ -22,16 +24,29 @@ RUN = {
 }  # fmt: skip
 
 
+POLICIES = (
+    PolicySpec("joint-loan-cap", 1.0, START, "as it was"),
+    PolicySpec("joint-loan-cap", 0.3, START + 3 * HOUR, "as decided"),
+)
+
+
+def levers_at(time_ms: int) -> dict[str, Any]:
+    """The levers' values, as a topology gives them."""
+    return {policy.lever: policy.value for policy in POLICIES if policy.effective_ms <= time_ms}
+
+
 def topology() -> Any:
-    """Two banks, two sources, two shards, a hundred people."""
-    institutions = tuple(SimpleNamespace(id=name, certified=None) for name in ("alipay", *BANKS))
+    """Two banks, two sources, two shards, a hundred people, sixty borrowers; a cap from the fourth hour on."""
+    kinds = {"alipay": "platform"} | dict.fromkeys(BANKS, "state-bank")
+    institutions = tuple(SimpleNamespace(id=name, certified=None, kind=kind) for name, kind in kinds.items())
     scale = SimpleNamespace(
         weight=10, person_weight=5, rare_weight=1, shards=2, tick_ms=HOUR, lateness_ticks=1, patience_ticks=3
     )
     windows = {"market-share": ("hour", "2h"), "payment-quality": ("2h",), "institutions": ("3h",)}
     return SimpleNamespace(
-        name="tiny", digest=DIGEST, scale=scale, institutions=institutions, banks=BANKS, population=100, windows=windows
-    )
+        name="tiny", digest=DIGEST, scale=scale, institutions=institutions, banks=BANKS, population=100, borrowers=60,
+        windows=windows, policies=POLICIES, levers_at=levers_at,
+    )  # fmt: skip
 
 
 def payments() -> list[list[bytes | None]]:
@@ -79,26 +94,36 @@ def operations() -> list[list[bytes | None]]:
     return out
 
 
-def processed(raw: dict[str, list[list[bytes | None]]]) -> MemoryLog:
+def run_of(raw: dict[str, list[list[bytes | None]]], rosters: dict[str, tuple[str, ...]] | None = None) -> Any:
+    """The run record of raw topics: both sources tell each, unless `rosters` says who else."""
+    return RUN | {"roster": dict.fromkeys(raw, ROSTER) | (rosters or {})}
+
+
+def processed(raw: dict[str, list[list[bytes | None]]], rosters: dict[str, tuple[str, ...]] | None = None) -> MemoryLog:
     """The raw topics and what the engine makes of them."""
-    world, ids, metrics = topology(), catalog.ids(None), load()
-    by_topic = plans(world, RUN)
+    run = run_of(raw, rosters)
+    world, ids, metrics = topology(), catalog.ids(None), told_metrics(load(), run["roster"])
+    by_topic = plans(world, run)
     merges = {name: MergeState(metric, by_topic) for name, metric in metrics.items() if metric.rollups}
     rows: dict[str, list[Any]] = {name: [] for name in metrics}
+    alerts: list[Any] = []
     for topic, plan in by_topic.items():
         records = {name: ids[name] for name in plan.decoder.records}
         decoder = Decoder(records, plan.decoder.vocabularies, plan.decoder.columns)
         for shard, values in enumerate(raw[topic]):
             state = ShardState(plan, shard)
-            state.fold(decoder.decode([_batch(values)], 0), 0, len(values) - 1)
+            if values:
+                state.fold(decoder.decode([_batch(values)], 0), 0, len(values) - 1)
             changes = state.take()
             rows["accounting"] += changes.accounting
+            alerts += [alert.record("alerts", ids) for alert in changes.alerts]
             for partial in changes.partials:
                 merges[partial.metric].put(partial)
     for name, merge in merges.items():
         rows[name] += merge.take()
     log = MemoryLog({topic: [[(None, value) for value in shard] for shard in shards] for topic, shards in raw.items()})
-    log.topics["runs"] = [[(b"run", wire("run", RUN))]]
+    log.topics["runs"] = [[(b"run", wire("run", run))]]
+    log.topics["alerts"] = [[(record.key, record.value) for record in alerts]]
     for name, metric in metrics.items():
         writer = RowWriter(metric, ids, f"metrics.{name}")
         log.topics[f"metrics.{name}"] = [[(record.key, record.value) for record in map(writer.record, rows[name])]]

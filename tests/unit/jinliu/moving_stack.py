@@ -17,9 +17,9 @@ from streams.folding import FoldTask, decoder_of
 from streams.merging import MergeTask
 from streams.metrics import load
 from streams.options import Options
-from streams.plan import plans
+from streams.plan import plans, told
 from streams.transaction import Record
-from tests.unit.jinliu.engine_run import RUN, _batch, topology
+from tests.unit.jinliu.engine_run import _batch, run_of, topology
 from tests.unit.jinliu.oracle_world import wire
 
 Place = tuple[str, int]
@@ -52,12 +52,14 @@ class MovingStack:
 
     def __init__(self, raw: dict[str, list[list[bytes | None]]], seed: int, pace: int = 0) -> None:
         self.draw, self.pace = random.Random(seed), pace
-        world, self.ids, metrics = topology(), catalog.ids(None), load()
-        self.plans = plans(world, RUN)
+        run = run_of(raw)
+        world, self.ids, metrics = topology(), catalog.ids(None), told(load(), run["roster"])
+        self.plans = plans(world, run)
         options = Options(broker="nowhere", topology=world, provisional_ms=30)
         self.decoders = {name: decoder_of(plan, self.ids) for name, plan in self.plans.items()}
         self.log: dict[Place, list[tuple[bytes | None, bytes | None, Transaction | None]]] = {}
-        self.log["runs", 0] = [(b"run", wire("run", RUN), None)]
+        self.log["runs", 0] = [(b"run", wire("run", run), None)]
+        self.log["alerts", 0] = []
         self.owners: list[Owner] = []
         self.now_ms = 0
         for name, plan in self.plans.items():
@@ -156,7 +158,8 @@ class MovingStack:
         self._go_on()
         assert end <= self._stable((topic, partition))
         part = self.log[topic, partition][first:end]
-        yield Read([value for _, value, _ in part], [key for key, _, _ in part] if keys else [])
+        offsets = list(range(first, first + len(part)))
+        yield Read([value for _, value, _ in part], [key for key, _, _ in part] if keys else [], offsets)
 
     def close(self) -> None:
         """Nothing is held."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import fastavro
 
-from jinliu.oracle.accept import Rules
 from jinliu.oracle.log import Chunk
+from jinliu.oracle.rules import Rules
 from schemas import catalog
 
 HOUR = 3_600_000
@@ -113,7 +113,8 @@ class MemoryLog:
         rows = self.topics[topic][partition][first:end]
         for at in range(0, len(rows), self.chunk):
             part = rows[at : at + self.chunk]
-            yield Chunk([value for _, value in part], [key for key, _ in part] if keys else [])
+            offsets = list(range(first + at, first + at + len(part)))
+            yield Chunk([value for _, value in part], [key for key, _ in part] if keys else [], offsets)
 
     def close(self) -> None:
         """Nothing is held."""

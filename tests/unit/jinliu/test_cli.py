@@ -270,7 +270,7 @@ def test_digest_is_one_json_document(monkeypatch: pytest.MonkeyPatch, capsys: py
     words = ("digest", "--topology", "small", "--from", "2018-04-01", "--to", "2018-04-02", "--source", "banks")
     assert run(monkeypatch, *words, "--json") == 0
     found = json.loads(capsys.readouterr().out)
-    assert set(found) == {f"banks/{topic}/{shard}" for topic in ("payments", "operations") for shard in (0, 1)}
+    assert set(found) == {f"banks/{topic}/{shard}" for topic in ("payments", "operations", "loans") for shard in (0, 1)}
     assert all(len(digest) == 64 for digest in found.values())
     assert run(monkeypatch, *words, "--json", "--seed", "8") == 0
     assert json.loads(capsys.readouterr().out) != found

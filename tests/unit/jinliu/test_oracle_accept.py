@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jinliu.oracle.accept import NOBODY, Acceptor
+from jinliu.oracle.accept import Acceptor
 from jinliu.oracle.decode import Decoder
+from jinliu.oracle.rules import NOBODY
 from schemas import catalog
 from tests.unit.jinliu.oracle_world import HOUR, ROSTER, START, payment, rules, tick, together, told
 
@@ -18,7 +19,8 @@ SCHEMAS = {name: (catalog.schema(name).id, catalog.schema(name).text) for name i
 def judged(values: list[bytes | None], size: int = 1000, **other: Any) -> tuple[Acceptor, list[bool]]:
     acceptor, decoder, folded = Acceptor(rules(**other), 0), Decoder(SCHEMAS), []
     for at in range(0, len(values), size):
-        folded += acceptor.feed(decoder.decode(values[at : at + size])).tolist()
+        part = values[at : at + size]
+        folded += acceptor.feed(decoder.decode(part), range(at, at + len(part))).tolist()
     return acceptor, folded
 
 

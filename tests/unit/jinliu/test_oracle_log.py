@@ -41,6 +41,25 @@ class Failed:
         return ck.KafkaError(ck.KafkaError._BAD_MSG)
 
 
+class Record:
+    """The record at an offset; control records leave offsets out."""
+
+    def __init__(self, offset: int) -> None:
+        self._offset = offset
+
+    def error(self) -> None:
+        return None
+
+    def offset(self) -> int:
+        return self._offset
+
+    def key(self) -> bytes:
+        return b"k%d" % self._offset
+
+    def value(self) -> bytes:
+        return b"v%d" % self._offset
+
+
 @pytest.fixture
 def log(monkeypatch: pytest.MonkeyPatch) -> KafkaLog:
     monkeypatch.setattr(oracle_log, "Consumer", Consumer)
@@ -60,6 +79,13 @@ def test_the_broker_that_went_away_is_named(
     assert str(raised.value).startswith("topic p.runs, partition 0 at kafka:9: ")
     assert said in str(raised.value)
     log.close()
+
+
+def test_records_come_with_the_offsets_they_have(log: KafkaLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Consumer, "given", [Record(offset) for offset in (0, 2, 5, 8, 9)], raising=False)
+    monkeypatch.setattr(log, "extents", lambda _: {0: (0, 9)})
+    (chunk,) = log.read("runs", 0, 9)
+    assert (chunk.values, chunk.keys, chunk.offsets) == ([b"v0", b"v2", b"v5", b"v8"], [], [0, 2, 5, 8])
 
 
 def test_one_that_does_not_answer_at_all_is_named_too(log: KafkaLog) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from jinliu.oracle import OracleError, Progress, Verdict, verify
 from jinliu.oracle.compare import KEPT, compare, same
-from jinliu.oracle.contract import MAX_SEQ_JUMP, TOPICS
+from jinliu.oracle.contract import LOANS, MAX_SEQ_JUMP, TOPICS
 from jinliu.oracle.decode import bare
 from jinliu.oracle.plain import datum
 from schemas import catalog
@@ -117,6 +117,42 @@ def test_a_missing_row_and_a_row_too_many_are_differences() -> None:
     shard.append((b"one more", wire("institutions", row | {"institution": "icbc"})))
     verdict = proved(log)
     assert [(d.field, d.expected) for d in verdict.differences] == [("row", "absent")]
+
+
+def leftover(log: MemoryLog, metric: str, **other: Any) -> None:
+    """Add a provisional row, made of the first of a metric's, under a key of its own."""
+    shard = log.topics[f"metrics.{metric}"][0]
+    value = shard[0][1]
+    assert value is not None
+    row = datum(bare(avro(metric, load()[metric].row)), value[5:])
+    shard.append((b"left over", wire(metric, row | {"status": "PROVISIONAL"} | other)))
+
+
+def test_a_provisional_row_that_no_closed_row_replaced_is_one_too_many() -> None:
+    log = processed(raw())
+    leftover(log, "institutions", institution="icbc")
+    (difference,) = proved(log).differences
+    assert (difference.metric, difference.field, difference.expected) == ("institutions", "row", "absent")
+    assert difference.row == f"window=3h window_start={START} institution=icbc"
+    assert difference.found["status"] == "PROVISIONAL"
+
+
+def test_a_provisional_row_of_a_window_that_is_open_says_nothing() -> None:
+    cut: Raw = {"payments": [shard[:30] for shard in payments()], "operations": operations()}
+    log = processed(cut)
+    leftover(log, "market-share", window_start=START + 5 * HOUR, scene="TAXES")
+    leftover(log, "market-share", window="day", scene="TAXES")
+    assert proved(log).equal
+    leftover(log, "market-share", scene="TAXES")
+    assert proved(log).different == 1
+
+
+def test_a_metric_of_ones_own_may_take_a_provisional_row_back(own: Metric) -> None:
+    log = processed(raw())
+    leftover(log, own.name, segment="RETIRED")
+    verdict = verify("", "", topology(), log=log, metrics=load())
+    assert verdict.equal
+    assert verdict.metrics[own.name] > 0
 
 
 def test_an_event_the_engine_never_saw_is_found_out() -> None:
@@ -327,6 +363,8 @@ def test_the_restated_contract_is_the_engines() -> None:
         stated = TOPICS[name]
         assert (stated.record, stated.person, stated.institution) == (topic.record, topic.person, topic.institution)
         assert (stated.words, stated.ranges) == (topic.vocabularies, topic.bounds)
+        assert (stated.population, stated.worth) == (topic.population, topic.worth or ("amount_fen",))
+        assert topic.lifecycle is (name == LOANS)
 
 
 @pytest.mark.parametrize(

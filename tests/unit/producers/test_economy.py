@@ -101,10 +101,10 @@ def test_levers_that_nothing_acts_on_are_told_and_wrong_values_refused(caplog: p
     levers._warn.cache_clear()
     d = BASE.index(at(date(2022, 3, 1)))
     for _ in range(2):
-        moved = Economy(CHINA, 7, [("joint-loan-cap", 0.2, 0), ("device-step", True, 0)])
+        moved = Economy(CHINA, 7, [("sandbox-pilots", 3, 0), ("device-step", True, 0)])
     assert moved.day(d).volume.tobytes() == BASE.day(d).volume.tobytes()
     (told,) = [record.getMessage() for record in caplog.records]
-    assert told.startswith("lever joint-loan-cap is recorded but nothing acts on it yet")
+    assert told.startswith("lever sandbox-pilots is recorded but nothing acts on it yet")
     with pytest.raises(LeverError, match="route"):
         Economy(CHINA, 7, [("route", "SIDEWAYS", 0)])
 
@@ -129,10 +129,10 @@ def test_an_overlay_is_told_which_of_its_levers_nothing_acts_on(tmp_path: Path) 
     assert [name for name in topologies.worlds() if levers.decided_in_vain(topologies.load(name))] == []
     overlay = tmp_path / "capped.yaml"
     overlay.write_text(
-        "over: china\nname: capped\nlevers:\n  joint-loan-cap: {decisions: []}\n  data-sharing: {baseline: true}\n"
+        "over: china\nname: capped\nlevers:\n  licence-rule: {decisions: []}\n  localisation: {baseline: true}\n"
         "  federated: {baseline: true}\n  e-cny: {about: Other words.}\n"
     )
-    assert levers.decided_in_vain(topologies.load(overlay)) == ("data-sharing", "joint-loan-cap")
+    assert levers.decided_in_vain(topologies.load(overlay)) == ("licence-rule", "localisation")
 
 
 def test_federated_learning_raises_recall_and_small_capacity_overflows() -> None:

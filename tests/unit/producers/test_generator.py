@@ -28,6 +28,7 @@ def at(day: date) -> int:
 
 START, END = at(date(2022, 1, 1)), at(date(2022, 2, 10))
 GENERATORS = {s.name: Generator(CHINA, 7, s.name, START, END, ECONOMY) for s in CHINA.sources}
+PAYING = sorted(s.name for s in CHINA.sources if "payments" in s.topics)
 
 
 def rows(block: Block) -> dict[str, Any]:
@@ -36,7 +37,7 @@ def rows(block: Block) -> dict[str, Any]:
 
 @settings(max_examples=15, deadline=None)
 @given(
-    source=st.sampled_from(sorted(GENERATORS)),
+    source=st.sampled_from(PAYING),
     topic=st.sampled_from(["payments", "operations"]),
     shard=st.integers(0, 7),
     cuts=st.lists(st.integers(1, 39), max_size=4, unique=True),
@@ -53,7 +54,7 @@ def test_cutting_changes_nothing(source: str, topic: str, shard: int, cuts: list
         assert np.concatenate([p[name] for p in pieces]).tolist() == column.tolist(), name
 
 
-@pytest.mark.parametrize("source", sorted(GENERATORS))
+@pytest.mark.parametrize("source", PAYING)
 def test_blocks_are_well_formed(source: str) -> None:
     for shard in (0, 5):
         block = GENERATORS[source].block("payments", shard, 0, 40, 11)

@@ -65,8 +65,8 @@ class Truth:
             account["ticks" if is_tick else "duplicate"] += 1
             return "duplicate"
         if not is_tick:
-            worth = source.worth + record["amount_fen"] * record["weight"]
-            if worth > (2**63 - 1) // (self.plan.shards * len(self.plan.roster)):
+            worth = source.worth + self._worth(record)
+            if worth > (2**63 - 1) // (self.plan.shards * len(self.plan.roster)) or self._objects(record):
                 account["dead"] += 1
                 return "dead"
             source.worth = worth
@@ -112,7 +112,14 @@ class Truth:
         return bool(
             plan.start_ms <= record["event_time"] < plan.end_ms
             and record["event_time"] <= limit
-            and record["payer_bank"] in plan.world.banks
+            and self._possible(record)
+        )
+
+    def _possible(self, record: Any) -> bool:
+        """The range rules of the topic."""
+        plan = self.plan
+        return bool(
+            record["payer_bank"] in plan.world.banks
             and record["payee_bank"] in plan.world.banks
             and 0 <= record["payer_id"] < plan.world.people
             and record["payer_id"] % plan.shards == self.shard
@@ -120,6 +127,14 @@ class Truth:
             and 1 <= record["weight"] <= 10**7
             and 0 <= record["latency_ms"] <= 60_000
         )
+
+    def _worth(self, record: Any) -> int:
+        worth: int = record["amount_fen"] * record["weight"]
+        return worth
+
+    def _objects(self, record: Any) -> bool:
+        """Whether the topic has an order of its own that the event breaks; else it moves by it."""
+        return False
 
     def _tick(self, name: str, record: Any) -> None:
         source, plan = self.sources[name], self.plan

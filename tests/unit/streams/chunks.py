@@ -19,6 +19,7 @@ WORLD = World(
     person_weight=100,
     shards=2,
     people=200,
+    borrowers=200,
     banks=BANKS,
     institutions=("alipay", *BANKS),
     certified={"alipay": None, "icbc": date(1970, 1, 1), "lan-hai": None},
@@ -68,6 +69,43 @@ OPERATION: dict[str, Any] = {
     "kind": "RELEASE",
     "amount_fen": 0,
     "days": 0,
+    "count": 0,
+}
+
+LOAN: dict[str, Any] = {
+    "source": "banks",
+    "seq": 1,
+    "event_time": 0,
+    "loan_id": 0,
+    "borrower_id": 0,
+    "weight": 10,
+    "kind": "APPLIED",
+    "product": "CARD",
+    "lender": "icbc",
+    "bank": "icbc",
+    "platform": "none",
+    "actor": "BORROWER",
+    "vintage": 0,
+    "months_on_book": 0,
+    "arrears": "CURRENT",
+    "amount_fen": 1000,
+    "principal_fen": 0,
+    "interest_fen": 0,
+    "bank_fen": 0,
+    "platform_fen": 0,
+    "platform_interest_fen": 0,
+    "service_fen": 0,
+    "bank_funding_fen": 0,
+    "platform_funding_fen": 0,
+    "outstanding_fen": 0,
+    "bank_outstanding_fen": 0,
+    "took_ms": 0,
+    "rate_ppm": 0,
+    "apr_ppm": 0,
+    "months": 0,
+    "fee_fen": 0,
+    "on_record": False,
+    "first": False,
 }
 
 
@@ -77,6 +115,10 @@ def payment(**fields: Any) -> dict[str, Any]:
 
 def operation(**fields: Any) -> dict[str, Any]:
     return OPERATION | fields
+
+
+def loan(**fields: Any) -> dict[str, Any]:
+    return LOAN | fields
 
 
 def tick(
@@ -134,8 +176,8 @@ TICK_KINDS = ("OPEN", "TICK", "CLOSE")
 
 
 def rows(plan: TopicPlan, records: Sequence[Any], first: int = 0, offsets: Sequence[int] | None = None) -> Any:
-    """Rows of the records (dicts of `payment`, `operation` or `tick`, or a negative int for an undecodable one),
-    read-only as decoded.
+    """Rows of the records (dicts of `payment`, `operation`, `loan` or `tick`, or a negative int for an undecodable
+    one), read-only as decoded.
     """
     kinds = [record if isinstance(record, int) else int(TICK in record) for record in records]
     known = event_columns(plan.record, plan.decoder.vocabularies, {}, None)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from streams.measures import count, distinct, histogram, largest, smallest, total
+from streams.measures import count, distinct, histogram, largest, overlap, smallest, total
 from streams.metric import Merged, Metric, Window
 from streams.packing import unpack_into
 from streams.partials import Partial
@@ -37,14 +37,24 @@ PEOPLE = Rollup(
     name="people",
     topic="payments",
     keys=("payer_bank",),
-    measures={"payers": distinct("payer_id"), "qr_payers": distinct("payer_id", where={"instrument": "QR"})},
+    measures={
+        "payers": distinct("payer_id"),
+        "qr_payers": distinct("payer_id", where={"instrument": "QR"}),
+        "weighed": distinct("payer_id", times="weight", where={"outcome": "SUCCESS"}),
+        "several": overlap("payer_id", by="channel"),
+    },
 )
 SO_FAR = Rollup(
     name="so-far",
     topic="payments",
     keys=("channel",),
     where={"outcome": "SUCCESS"},
-    measures={"paid": total("amount_fen"), "ever": distinct("payer_id"), "most": largest("latency_ms")},
+    measures={
+        "paid": total("amount_fen"),
+        "ever": distinct("payer_id"),
+        "most": largest("latency_ms"),
+        "mixed": overlap("payer_id", by="instrument", times="weight", where={"flagged": False}),
+    },
     cumulative=True,
 )
 
@@ -73,11 +83,14 @@ METRIC = Metric(
 
 
 def sums(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """What the two rollups hold after these events: measure -> cell (names) -> value."""
+    """What the first two rollups hold after these events: measure -> cell (names) -> value."""
     found: dict[str, Counter[Any]] = {name: Counter() for name in KEYED.measures}
     slow: dict[Any, int] = {}
     fast: dict[Any, int] = {}
     people: dict[str, dict[Any, set[int]]] = {"payers": {}, "qr_payers": {}}
+    paid = [event for event in events if event["outcome"] == "SUCCESS"]
+    weighed = _people(paid, "payer_bank", least=1)
+    several = _people(events, "payer_bank", by="channel")
     for event in events:
         people["payers"].setdefault((event["payer_bank"],), set()).add(event["payer_id"])
         if event["instrument"] == "QR":
@@ -94,7 +107,26 @@ def sums(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
         slow[cell], fast[cell] = max(slow.get(cell, value), value), min(fast.get(cell, value), value)
     sets = {name: {cell: len(ids) for cell, ids in cells.items()} for name, cells in people.items()}
     plain = {name: {cell: n for cell, n in cells.items() if n} for name, cells in found.items()}
-    return plain | {"slowest": _not_zero(slow), "fastest": _not_zero(fast)} | sets
+    counted = {"weighed": weighed, "several": {(bank,): n for (bank, what), n in several.items() if what == 0}}
+    return plain | {"slowest": _not_zero(slow), "fastest": _not_zero(fast)} | sets | counted
+
+
+def _people(taken: Sequence[dict[str, Any]], key: str, by: str = "seq", least: int = 2) -> dict[Any, int]:
+    """Of each cell of a key, as (cell, 0) how many people have `least` or more different values of `by`, as (cell, 1)
+    the sum of their weights, each the bitwise or of theirs.
+    """
+    weight: Counter[int] = Counter()
+    for event in taken:
+        weight[event["payer_id"]] |= event["weight"]
+    seen: dict[Any, set[Any]] = {}
+    for event in taken:
+        seen.setdefault((event[key], event["payer_id"]), set()).add(event[by])
+    found: Counter[Any] = Counter()
+    for (cell, person), values in seen.items():
+        if len(values) >= least:
+            found[cell, 0] += 1
+            found[cell, 1] += weight[person]
+    return dict(found)
 
 
 def so_far(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
@@ -108,7 +140,13 @@ def so_far(events: Sequence[dict[str, Any]]) -> dict[str, Any]:
             paid[cell] += event["amount_fen"]
             ever.setdefault(cell, set()).add(event["payer_id"])
             most[cell] = max(most.get(cell, 0), event["latency_ms"])
-    return {"paid": _not_zero(dict(paid)), "ever": {c: len(ids) for c, ids in ever.items()}, "most": _not_zero(most)}
+    unflagged = [event for event in events if event["outcome"] == "SUCCESS" and not event["flagged"]]
+    return {
+        "paid": _not_zero(dict(paid)),
+        "ever": {c: len(ids) for c, ids in ever.items()},
+        "most": _not_zero(most),
+        "mixed": _people(unflagged, "channel", by="instrument"),
+    }
 
 
 def unpacked(plan: TopicPlan, partials: Sequence[Partial]) -> dict[str, Any]:
@@ -120,7 +158,9 @@ def unpacked(plan: TopicPlan, partials: Sequence[Partial]) -> dict[str, Any]:
         unpack_into(layout, row, partial.folded)
         for name, measure in layout.rollup.measures.items():
             axes: list[tuple[Any, ...]] = list(layout.symbols)
-            if measure.by is not None:
+            if measure.kind in ("distinct", "overlap"):
+                axes += [(0, 1)] if measure.times else []
+            elif measure.by is not None:
                 axes.append(layout.columns[measure.by].symbols or ())
             if measure.edges:
                 axes.append(tuple(range(len(measure.edges) + 1)))

@@ -10,7 +10,7 @@ import pytest
 
 from streams.errors import DefinitionError
 from streams.foldkernel import fold_pass
-from streams.measures import Measure, count, distinct, histogram, largest, smallest, total
+from streams.measures import Measure, count, distinct, histogram, largest, overlap, smallest, total
 from streams.metric import Folded, Merged, Metric, Window
 from streams.openwindows import BoundRollup, OpenWindows
 from streams.packing import unpack_into
@@ -61,6 +61,11 @@ MISREAD = [
     (rollup(histogram("fen", (1, 2), times="score")), "'score' is a double, which `histogram`"),
     (rollup(distinct("payee")), "measure 'm': `distinct` .* 'payee' is not; only 'payer' is allowed"),
     (rollup(distinct("colour")), "'colour' is not; only 'payer' is allowed"),
+    (rollup(overlap("payee", by="colour")), "measure 'm': `overlap` .* 'payee' is not; only 'payer' is allowed"),
+    (rollup(overlap("payer", by="fen")), "measure 'm': 'fen' has no closed set"),
+    (rollup(overlap("payer", by="mood")), "measure 'm': 'mood' may be null, which `by`"),
+    (rollup(distinct("payer", times="refund")), "'refund' may be null, which `distinct`"),
+    (rollup(overlap("payer", by="colour", times="score")), "'score' is a double, which `overlap`"),
 ]
 
 
@@ -80,7 +85,8 @@ def test_without_a_person_field_nobody_is_counted() -> None:
     "measure",
     [
         total("refund"), total("refund", times="fen"), total("fen", times="refund", by="colour"), distinct("payer"),
-        largest("payee"), histogram("fen", (1, 2), times="payee"),
+        distinct("payer", times="fen"), overlap("payer", by="colour"), largest("payee"),
+        histogram("fen", (1, 2), times="payee"),
     ],
 )  # fmt: skip
 def test_what_is_read_as_it_is_meant_is_bound(measure: Measure) -> None:
@@ -92,7 +98,7 @@ def test_columns_know_whether_they_are_null_and_whose_they_are() -> None:
     operations = event_columns("operation", {"source": ROSTER}, {}, None)
     assert [name for name, column in payments.items() if column.person] == ["payer_id"]
     assert not any(column.nullable for column in payments.values())
-    assert [name for name, column in operations.items() if column.nullable] == ["amount_fen", "days"]
+    assert [name for name, column in operations.items() if column.nullable] == ["amount_fen", "days", "count"]
     assert not any(column.person for column in operations.values())
 
 

@@ -93,6 +93,17 @@ def test_a_bitmap_of_more_people_than_records_is_refused() -> None:
         vetting().read(*record(replace(people, upto=1)))
 
 
+def test_a_slice_of_weights_of_more_people_than_records_is_refused() -> None:
+    people = next(p for p in ALL if (p.rollup, p.window, p.index, p.status) == ("people", "day", 2, FINAL))
+    layout = next(bound.layout for bound in PLAN.rollups if bound.name == "people")
+    part, row = layout.parts["weighed"], np.zeros(layout.width, np.int64)
+    row[part.offset + part.size - layout.words] = 0b11
+    forged = replace(people, folded=pack(layout, row, np.empty(scratch_size(layout), np.uint8)), upto=1)
+    with pytest.raises(Refused, match="measure 'weighed' counts more people than records"):
+        vetting().read(*record(forged))
+    vetting().read(*record(replace(forged, upto=2)))
+
+
 def test_a_key_that_is_not_the_partials_is_refused() -> None:
     key, value = record(GOOD)
     for other in (None, b"", key + b"0", record(replace(GOOD, shard=1))[0]):

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from schemas import catalog
 from streams.merge import MergeState
 from streams.metric import Metric
 from streams.partials import Partial
@@ -13,6 +14,11 @@ from streams.plan import TopicPlan
 from streams.shard import ShardState
 from tests.unit.streams.chunks import BANKS, operation, payment, rows, tick
 
+OPERATION_KINDS = tuple(
+    symbol
+    for field in catalog.schema("operation").parsed["fields"] if field["name"] == "kind"
+    for symbol in field["type"]["symbols"]
+)  # fmt: skip
 OneEvent = Callable[[random.Random, int], dict[str, Any]]
 
 
@@ -39,9 +45,10 @@ def random_payment(draw: random.Random, shard: int) -> dict[str, Any]:
 def random_operation(draw: random.Random, shard: int) -> dict[str, Any]:
     return operation(
         institution=draw.choice(("alipay", "lan-hai") if shard == 0 else ("icbc",)),
-        kind=draw.choice(("REVENUE", "RESEARCH_SPEND", "PROPOSAL", "DECISION", "RELEASE", "CERTIFICATION")),
+        kind=draw.choice(OPERATION_KINDS),
         amount_fen=draw.randrange(10**9),
         days=draw.randrange(90),
+        count=draw.choice((0, draw.randrange(10**6))),
     )
 
 

@@ -35,7 +35,7 @@ def test_it_is_a_sha256_and_the_same_on_every_load() -> None:
 
 @pytest.mark.parametrize("world", topologies.worlds())
 def test_comments_layout_and_order_of_keys_do_not_matter(write: Write, world: str) -> None:
-    data = yaml.safe_load((HOME / f"{world}.yaml").read_text(encoding="utf-8").replace("!replace ", ""))
+    data = yaml.safe_load((HOME / f"{world}.yaml").read_text(encoding="utf-8").replace("!replace", ""))
     if "over" in data and "!replace" in (HOME / f"{world}.yaml").read_text(encoding="utf-8"):
         path = HOME / f"{world}.yaml"
         text = "# a comment\n" + path.read_text(encoding="utf-8")
