@@ -40,6 +40,8 @@ KINDS_OF: Mapping[str, tuple[int, ...]] = {
 }
 """Field to the kinds of events that have it; it is null in the others."""
 _KINDS = 15
+STRETCH_MS = 32 * DAY_MS
+"""Loans are looked through for so much time at once: each look costs as much as the open loans."""
 
 
 class Shelf:
@@ -47,9 +49,9 @@ class Shelf:
 
     def __init__(self, loans: borrowing.Loans, terms: life.Terms) -> None:
         self.loans = loans
-        self.ends = np.empty(len(loans.borrower), np.int64)
-        life.ends(terms, loans, self.ends)
-        self.longest_ms = int((self.ends - loans.applied_ms).max(initial=0))
+        self.known = np.empty((len(loans.borrower), 2), np.int64)
+        life.shelve(terms, loans, self.known)
+        self.longest_ms = int((self.known[:, 0] - loans.applied_ms).max(initial=0))
 
     def rows(self, low_ms: int, high_ms: int) -> Ints:
         """Rows of loans that may have events in [low_ms, high_ms), in the order of application."""
@@ -74,6 +76,7 @@ class LoanEmitter:
         self._numbering = Numbering(topology, "loans", source)
         self._institutions = tuple(institution.id for institution in topology.institutions)
         self._shelves: dict[int, Shelf] = {}
+        self._last: dict[int, tuple[int, dict[str, NDArray[Any]]]] = {}
         self._known: life.Terms | None = None
 
     def vocabularies(self) -> Mapping[str, tuple[str, ...]]:
@@ -91,13 +94,30 @@ class LoanEmitter:
 
     def rows(self, shard: int, low_ms: int, high_ms: int) -> dict[str, NDArray[Any]]:
         """Columns of the loans' events in [low_ms, high_ms), in time order; without source and seq."""
+        parts = []
+        for stretch in range(low_ms // STRETCH_MS, -(-high_ms // STRETCH_MS)):
+            made = self._stretch(shard, stretch)
+            first, last = np.searchsorted(made["event_time"], (low_ms, high_ms), side="left").tolist()
+            parts.append({name: column[first:last] for name, column in made.items()})
+        return parts[0] if len(parts) == 1 else {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
+
+    def _stretch(self, shard: int, stretch: int) -> dict[str, NDArray[Any]]:
+        """The rows of a whole stretch; the last one is kept, since ticks are asked for few at a time."""
+        number, made = self._last.get(shard, (-1, {}))
+        if number != stretch:
+            low_ms = max(stretch * STRETCH_MS, self._start_ms)
+            made = self._expanded(shard, low_ms, max(low_ms, (stretch + 1) * STRETCH_MS))
+            self._last[shard] = stretch, made
+        return made
+
+    def _expanded(self, shard: int, low_ms: int, high_ms: int) -> dict[str, NDArray[Any]]:
         _, terms = self._world()
         shelf = self.shelf(shard)
         candidates = shelf.rows(low_ms, high_ms)
         none = life.columns(0)
-        n = life.expand(terms, shelf.loans, shelf.ends, candidates, low_ms, high_ms, none, 0)
+        n = life.expand(terms, shelf.loans, shelf.known, candidates, low_ms, high_ms, none, 0)
         columns = life.columns(n)
-        life.expand(terms, shelf.loans, shelf.ends, candidates, low_ms, high_ms, columns, 1)
+        life.expand(terms, shelf.loans, shelf.known, candidates, low_ms, high_ms, columns, 1)
         order = np.argsort(columns.event_time, kind="stable")
         filled: tuple[NDArray[Any], ...] = columns
         rows = {name: column[order] for name, column in zip(life.Columns._fields, filled, strict=True)}

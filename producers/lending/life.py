@@ -29,6 +29,8 @@ PPM = 1_000_000
 YEAR_PPM = 12 * PPM
 REPAYS = np.uint64(7)  # purpose of a draw
 RECOVERY_DAYS = 90
+LAST_DAYS = 53
+"""Behind its due date by which an instalment that is paid at all is paid."""
 OPENS_MS = 8 * 3_600_000
 OPEN_MS = 13 * 3_600_000
 
@@ -326,8 +328,44 @@ def funding(t: Terms, x: Loans, r: int, u: Cursor, c: Columns, b: Book) -> None:
         put(t, x, r, u, c, x.funded_ms[r] + 1000, K_COMMISSION, BANK, commission)
 
 
+@leaf
+def late(t: Terms, loan: np.uint64, k: int, fails: int) -> bool:
+    """Whether instalment k, if the one before was not, is paid late and together with the next one."""
+    a, _e, _f, _g = words(t.seed, t.stream, loan, np.uint64(k), REPAYS, np.uint64(0))
+    return high(a) / HALF < t.long and fails != k + 1
+
+
+@leaf
+def passed(
+    t: Terms, x: Loans, r: int, low: int, b: Book, level: int, rate: int, months: int, fails: int, loan: np.uint64
+) -> tuple[int, int]:
+    """Pay, without a word, the instalments of which every step lies before `low`; the next one, and what would be
+    outstanding if all were paid in time.
+    """
+    k, planned = 1, x.amount_fen[r]
+    consumed = False
+    while k <= months and fails != k and (consumed or due_ms(x.funded_ms[r], k) + LAST_DAYS * DAY_MS <= low):
+        interest = (planned * rate + YEAR_PPM // 2) // YEAR_PPM
+        principal = planned if k == months else min(level - interest, planned)
+        planned -= principal
+        b.state[OUT] -= principal
+        b.state[PRINCIPAL] += principal
+        b.state[INTEREST] += interest
+        k += 1
+        if not consumed and (k > months or due_ms(x.funded_ms[r], k) + LAST_DAYS * DAY_MS > low):
+            j = k - 1  # of a row of instalments that would be paid with the next, every second one is the next
+            while j >= 1 and late(t, loan, j, fails):
+                j -= 1
+            consumed = (k - 1 - j) % 2 == 1
+            if not consumed:
+                break
+        else:
+            consumed = False
+    return k, planned
+
+
 @compiled
-def live(t: Terms, x: Loans, r: int, u: Cursor, c: Columns, b: Book) -> None:
+def live(t: Terms, x: Loans, r: int, level: int, u: Cursor, c: Columns, b: Book) -> None:
     """All steps of row r that are told."""
     if x.applied_ms[r] >= t.start_ms:
         application(t, x, r, u, c)
@@ -343,10 +381,8 @@ def live(t: Terms, x: Loans, r: int, u: Cursor, c: Columns, b: Book) -> None:
     if b.state[TOLD] == 1:
         funding(t, x, r, u, c, b)
     months, rate, fails = t.months[i], t.rate_ppm[x.day[r], i], x.default[r]
-    level = level_fen(amount, rate, months)
-    planned = amount  # what would be outstanding if all were paid in time
     loan = np.uint64(x.borrower[r] * 256 + x.serial[r])
-    k = 1
+    k, planned = passed(t, x, r, u.low, b, level, rate, months, fails, loan)
     while k <= months:
         at = due_ms(x.funded_ms[r], k)
         if at >= u.high:
@@ -391,7 +427,7 @@ def live(t: Terms, x: Loans, r: int, u: Cursor, c: Columns, b: Book) -> None:
 
 
 def _make(stamp: str) -> Any:
-    def expand(t: Terms, x: Loans, ends: Ints, rows: Ints, low_ms: int, high_ms: int, c: Columns, write: int) -> int:
+    def expand(t: Terms, x: Loans, shelf: Ints, rows: Ints, low_ms: int, high_ms: int, c: Columns, write: int) -> int:
         stamp  # noqa: B018  (keys the cache)
         counted = np.zeros(2, np.int64)
         counted[1] = write
@@ -399,27 +435,32 @@ def _make(stamp: str) -> Any:
         b = Book(np.zeros(5, np.int64))
         for k in range(rows.shape[0]):
             r = rows[k]
-            if ends[r] >= low_ms:
-                live(t, x, r, u, c, b)
+            if shelf[r, 0] >= low_ms:
+                live(t, x, r, shelf[r, 1], u, c, b)
         return int(counted[0])
 
     return expand
 
 
-def _make_ends(stamp: str) -> Any:
-    def ends(t: Terms, x: Loans, out: Ints) -> None:
+def _make_shelve(stamp: str) -> Any:
+    def shelve(t: Terms, x: Loans, out: Ints) -> None:
         stamp  # noqa: B018
         for r in range(out.shape[0]):
+            i = x.offer[r]
+            out[r, 1] = 0
             if x.outcome[r] != FUNDED:
-                out[r] = x.applied_ms[r] + x.took_ms[r]
-            elif x.default[r] > 0:
+                out[r, 0] = x.applied_ms[r] + x.took_ms[r]
+                continue
+            out[r, 1] = level_fen(x.amount_fen[r], t.rate_ppm[x.day[r], i], t.months[i])
+            if x.default[r] > 0:
                 days = t.charge_off_days + RECOVERY_DAYS
-                out[r] = due_ms(x.funded_ms[r], x.default[r]) + days * DAY_MS
+                out[r, 0] = due_ms(x.funded_ms[r], x.default[r]) + days * DAY_MS
             else:
-                out[r] = due_ms(x.funded_ms[r], t.months[x.offer[r]]) + 60 * DAY_MS
+                out[r, 0] = due_ms(x.funded_ms[r], t.months[i]) + LAST_DAYS * DAY_MS
 
-    return ends
+    return shelve
 
 
 expand = entry(_make)
-ends = entry(_make_ends)
+shelve = entry(_make_shelve)
+"""Into int64[loans, 2]: a time behind a loan's last step, and its level instalment."""
