@@ -307,10 +307,14 @@ def report_command(
     as_json: AS_JSON = False,
 ) -> None:
     """What the paper says against what this run shows: value, interval, verdict and the rows it was read from."""
+    from jinliu.proofview import progress
     from jinliu.report import report
 
-    with _looking(settings) as address:
-        found = report(address, settings.prefix, settings.world, claims=claim or None, registry=settings.registry)
+    asked = claim or None
+    with _looking(settings) as address, progress() as tell:
+        found = report(
+            address, settings.prefix, settings.world, claims=asked, registry=settings.registry, on_progress=tell
+        )
     if as_json:
         _out(found.as_dict())
     else:

@@ -79,7 +79,8 @@ class _Patience:
 class MetricReader:
     """The rows of some metric topics from their beginning, in log order per topic.
 
-    What somebody else wrote there is passed over with a warning that names it.
+    What somebody else wrote there is passed over with a warning that names it. A tombstone says that a provisional row
+    was taken back, no later than its window's final rows come; it is passed over, too.
 
     Parameters
     ----------

@@ -210,7 +210,7 @@ GROUPS = (
             Parameter(("regional", "bargain", "beta"), 0.22, 0.0, 1.0),
         ),
         (
-            Target("coop.fee-rise (start)", 0.005, fee(2018), 0.05),
+            Target("coop.fee-rise (start)", 0.005, fee(2018), 0.1),
             Target("coop.fee-rise (end)", 0.012, fee(2023), 0.03),
             Target("coop.lanhai-growth (assets)", 2.95, grown("assets"), 0.02),
             Target("coop.lanhai-growth (revenue)", 5.6, grown("revenue"), 0.03),
@@ -267,11 +267,14 @@ def main() -> None:
     options = argparse.ArgumentParser(prog="python -m producers.fitlending", description=(__doc__ or "").split("\n")[0])
     options.add_argument("--seed", type=int, default=7)
     options.add_argument("--dry", action="store_true", help="print only")
+    options.add_argument("--only", default="", help="fit only the groups with a target of which the name holds this")
     options.add_argument("--skip-left-out", action="store_true", help="do not refit with each row left out")
     chosen = options.parse_args()
     topology = topologies.load("china")
-    rows: dict[str, dict[str, float]] = {}
+    rows: dict[str, dict[str, float]] = {name: row.model_dump() for name, row in topology.lending.fit.items()}
     for group in GROUPS:
+        if not any(chosen.only in target.name for target in group.targets):
+            continue
         before = topology
         topology = solve(topology, chosen.seed, group, group.targets)
         for parameter in group.parameters:

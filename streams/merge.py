@@ -19,6 +19,14 @@ if TYPE_CHECKING:
     from streams.windows import Windows
 
 
+Place = tuple[str, int]
+"""A window's name and start, UTC ms."""
+Key = tuple[Any, ...]
+"""The key fields of a row."""
+Standing = Mapping[Key, None]
+"""Keys of the rows of an open window that stand on the metric's topic, in the order they were given."""
+
+
 @dataclass(slots=True)
 class _OpenWindow:
     window: Window
@@ -68,7 +76,9 @@ class MergeState:
                     self._bound[bound.name] = bound
                     self._expected += plans[topic].shards
         self._world = plans[metric.topics()[0]].world
-        self._open: dict[tuple[str, int], _OpenWindow] = {}
+        self._open: dict[Place, _OpenWindow] = {}
+        self._standing: dict[Place, Standing] = {}
+        self._withdrawn: list[Key] = []
         self.tables: dict[str, Windows] = {w.name: w for bound in self._bound.values() for w in bound.windows}
         first, step = (0, 1) if partition is None else (partition, PARTIAL_PARTITIONS)
         self.done = {name: Done(first, step) for name in self.tables}
@@ -92,7 +102,7 @@ class MergeState:
             window.changed = True
         return new
 
-    def holds(self, place: tuple[str, int]) -> bool:
+    def holds(self, place: Place) -> bool:
         """Whether the window (name, start) is open here: something of it came, and not all that closes it."""
         return place in self._open
 
@@ -105,7 +115,7 @@ class MergeState:
         """Rows of windows that closed since the last take, and with `provisional` of open windows that changed; by
         window and time.
 
-        Closed windows are forgotten.
+        Closed windows are forgotten. Rows of a window that this take does not give again are `withdrawn`.
         """
         rows: list[Any] = []
         for place in sorted(self._open):
@@ -114,14 +124,31 @@ class MergeState:
                 p.status != PROVISIONAL for p in window.partials.values()
             )
             if closed or (provisional and window.changed):
-                rows.extend(self._rows(window, closed))
+                made = self._rows(window, closed)
+                rows.extend(made.values())
                 window.changed = False
+                self._withdrawn += [key for key in self._standing.pop(place, ()) if key not in made]
+                if not closed:
+                    self._standing[place] = dict.fromkeys(made)
             if closed:
                 del self._open[place]
                 self.done[place[0]].add(self.tables[place[0]].index(place[1]))
         return rows
 
-    def _rows(self, window: _OpenWindow, closed: bool) -> list[Any]:
+    def withdrawn(self) -> list[Key]:
+        """Keys of rows that an earlier take gave and the newest of their window did not; told once."""
+        gone, self._withdrawn = self._withdrawn, []
+        return gone
+
+    def standing(self) -> Mapping[Place, Standing]:
+        """By open window, what `take` gave last; a new mapping with every take of a window."""
+        return self._standing
+
+    def adopt(self, place: Place, standing: Standing) -> None:
+        """Take over what stands of an open window that another owner gave."""
+        self._standing[place] = standing
+
+    def _rows(self, window: _OpenWindow, closed: bool) -> dict[Key, Any]:
         folded = {name: Folded(bound.layout) for name, bound in self._bound.items()}
         for (rollup, _), partial in window.partials.items():
             folded[rollup].add(partial.folded)
@@ -137,13 +164,12 @@ class MergeState:
             row.window, row.window_start, row.window_end = window.window.name, window.window.start, window.window.end
             row.status, row.revision = status, revision
             row.missing, row.missing_sources = sum(missing.values()), sources
-        _refuse_twins(self.metric, rows)
-        return rows
+        return _by_key(self.metric, rows)
 
 
-def _refuse_twins(metric: Metric, rows: list[Any]) -> None:
+def _by_key(metric: Metric, rows: list[Any]) -> dict[Key, Any]:
     """Raises DefinitionError where two rows of a window have one key: compaction would keep the last of them only."""
-    seen: set[tuple[Any, ...]] = set()
+    seen: dict[Key, Any] = {}
     for row in rows:
         key = metric.key_of(row)
         if key in seen:
@@ -152,7 +178,8 @@ def _refuse_twins(metric: Metric, rows: list[Any]) -> None:
                 f"metric {metric.name!r}: derive yields two rows with the key {named}; give `key` the fields that tell "
                 "them apart"
             )
-        seen.add(key)
+        seen[key] = row
+    return seen
 
 
 def _missing(partials: Any) -> dict[str, int]:

@@ -5,6 +5,11 @@ are read (`upto`), which windows are open there and the offset their oldest part
 partials again from that offset up to `upto` and goes on. `done` says which windows are closed for good, by name: the
 floor below which all are, and the numbers of others.
 
+Rows that a derivation of an open window gave and a later one of it does not (a ranking, a stock that came to nothing)
+are taken back by tombstones in the same transaction. `state.partials.<metric>` also holds, by open window, which rows
+stand (`streams.standing`), since a new owner could not derive them again: they may come from partials that newer ones
+have replaced. A closed row that crosses a limit raises an alert in the same transaction, hence once, as the row itself.
+
 A record that can be no partial of the run (`streams.vetting`) is passed over: a warning names it, and it is counted.
 
 A metric row's record carries the header `upto`: JSON of topic/shard to the first offset of that shard that is not in
@@ -18,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from streams import stored
+from streams import alerts, standing, stored
 from streams.merge import MergeState
 from streams.metric import SUM_MAX
 from streams.rowwriter import RowWriter
@@ -31,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from streams.fetch import Chunk
+    from streams.merge import Key, Place, Standing
     from streams.metric import Metric
     from streams.options import Options
     from streams.plan import TopicPlan
@@ -41,8 +47,6 @@ log = structlog.get_logger("streams.merging")
 
 POSITION = b"position"
 UPTO_HEADER = "upto"
-
-Place = tuple[str, int]
 
 
 class _OpenWindow:
@@ -66,16 +70,20 @@ class MergeTask:
         self, options: Options, metric: Metric, plans: Mapping[str, TopicPlan], ids: Mapping[str, int], partition: int
     ) -> None:
         self._options = options
+        self._metric = metric
+        self._ids = ids
         self._partition = partition
         self._vetting = Vetting(metric, plans, ids, partition)
         self._state = MergeState(metric, plans, partition)
         self._open: dict[Place, _OpenWindow] = {}
+        self._stored: dict[Place, Standing] = {}
         self._next = 0
         self._taken = 0
         self._known_end = 0
         self._provisional_ms = 0
         self._owed = False
         self._writer = RowWriter(metric, ids, options.topic(f"metrics.{metric.name}"))
+        self._alerts = options.topic(alerts.TOPIC)
         self.topic = options.topic(f"partials.{metric.name}")
         self.state_topic = options.topic(f"state.partials.{metric.name}")
 
@@ -91,7 +99,7 @@ class MergeTask:
         """
         where = f"{self.state_topic}/{self._partition}"
         for key in rows:
-            if key != POSITION:
+            if key != POSITION and (POSITION not in rows or not key.startswith(standing.PREFIX)):
                 stored.ignored(where, key, "the merge stores nothing under this key")
         if POSITION not in rows:
             return
@@ -102,6 +110,9 @@ class MergeTask:
             first, upto, open_windows = self._adopted(stored.document(where, POSITION, rows[POSITION]), end)
         except stored.WRONG as error:
             raise stored.mismatch(where, POSITION, f"{type(error).__name__}: {error}") from error
+        for key in sorted(rows):
+            if key.startswith(standing.PREFIX):
+                self._adopt_standing(where, key, rows[key])
         for batch in reader.read(place, first, upto):
             for message in batch:
                 offset = message.offset()
@@ -124,6 +135,24 @@ class MergeTask:
             done.floor = stored.integer(floor, done.floor, tables[name].count + done.step)
             done.above = {stored.integer(index, done.floor + 1, tables[name].count - 1) for index in above}
         return first, upto, open_windows
+
+    def _adopt_standing(self, where: str, key: bytes, value: bytes) -> None:
+        """Take over what stands of an open window. Raises StateMismatch."""
+        tables, done = self._state.tables, self._state.done
+        try:
+            place = standing.place_of(key, tables)
+        except ValueError as error:
+            stored.ignored(where, key, str(error))
+            return
+        if tables[place[0]].index(place[1]) in done[place[0]]:
+            stored.ignored(where, key, "its window is closed")
+            return
+        try:
+            rows = standing.unpacked(stored.document(where, key, value), place, self._metric.key)
+        except stored.WRONG as error:
+            raise stored.mismatch(where, key, f"{type(error).__name__}: {error}") from error
+        self._state.adopt(place, rows)
+        self._stored[place] = rows
 
     def fold(self, chunk: Chunk) -> int:
         """Take the partials of a chunk; returns how many records there were."""
@@ -167,11 +196,12 @@ class MergeTask:
         due = final or now_ms - self._provisional_ms >= self._options.provisional_ms
         provisional = due and self._owed and self._next >= self._known_end
         rows: list[Any] = self._state.take(provisional)
+        gone = self._state.withdrawn()
         if due:
             self._provisional_ms = now_ms
         if provisional:
             self._owed = False
-        if not rows and not (due and self._next > self._taken):
+        if not rows and not gone and not (due and self._next > self._taken):
             return None
         delays = tuple(now_ms - self._open[row.window, row.window_start].wall_ms for row in rows)
         places = dict.fromkeys((row.window, row.window_start) for row in rows)
@@ -179,16 +209,51 @@ class MergeTask:
         for place in [place for place in self._open if not self._state.holds(place)]:
             del self._open[place]
         self._taken = self._next
-        position = self._position()
-        return Batch(self._next, lambda: self._records(rows, covered, position), rows=len(rows), delays_ms=delays)
+        position, moved = self._position(), self._moved()
+        return Batch(
+            self._next,
+            lambda: self._records(rows, covered, gone, position, moved),
+            rows=len(rows),
+            delays_ms=delays,
+        )
+
+    def _moved(self) -> list[tuple[Place, Standing | None]]:
+        """Windows of which other rows stand than is stored; None where nothing is to be stored any more."""
+        now = self._state.standing()
+        moved: list[tuple[Place, Standing | None]] = []
+        for place in sorted(now.keys() | self._stored.keys()):
+            rows, held = now.get(place) or None, self._stored.get(place)
+            if rows is held:
+                continue
+            if rows is None or held is None or rows.keys() != held.keys():
+                moved.append((place, rows))
+            if rows is None:
+                del self._stored[place]
+            else:
+                self._stored[place] = rows
+        return moved
 
     def _position(self) -> bytes:
         first = min((window.first for window in self._open.values()), default=self._next)
         done = {name: [each.floor, *sorted(each.above)] for name, each in self._state.done.items()}
         return json.dumps({"upto": self._next, "from": first, "open": sorted(self._open), "done": done}).encode()
 
-    def _records(self, rows: list[Any], covered: Mapping[Place, bytes], position: bytes) -> Iterator[Record]:
+    def _records(
+        self,
+        rows: list[Any],
+        covered: Mapping[Place, bytes],
+        gone: list[Key],
+        position: bytes,
+        moved: list[tuple[Place, Standing | None]],
+    ) -> Iterator[Record]:
         yield Record(self.state_topic, self._partition, POSITION, position)
+        for place, stand in moved:
+            value = None if stand is None else standing.packed(stand)
+            yield Record(self.state_topic, self._partition, standing.key_of(place), value)
         for row in rows:
             upto = covered[row.window, row.window_start]
             yield self._writer.record(row)._replace(headers=((UPTO_HEADER, upto),))
+            for alert in alerts.raised(self._metric, row):
+                yield alert.record(self._alerts, self._ids)
+        for key in gone:
+            yield self._writer.tombstone(key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import typing
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from streams.alarm import Alarm
 from streams.errors import DefinitionError, SumOverflow
 from streams.measures import Symbol
 from streams.packing import unpack_into
@@ -118,8 +120,8 @@ class Metric:
     `row` except status, revision, missing and window_end (`verify` refuses SQL that leaves one out); `{window}` is the
     window's name, `{w}` the column with its start, and the table `windows` (window_start, window_end) has those of the
     run, for what is cumulative. claims: ids of rows of claims.yaml it helps to measure. windows:
-    used when the topology names none for this metric (else its default). A metric without rollups is written by the
-    engine itself.
+    used when the topology names none for this metric (else its default). alarms: limits that closed rows are held
+    against. A metric without rollups is written by the engine itself.
 
     Raises DefinitionError for what cannot be meant.
     """
@@ -132,6 +134,7 @@ class Metric:
     proof: str = ""
     claims: tuple[str, ...] = ()
     windows: tuple[str, ...] = field(default=())
+    alarms: tuple[Alarm, ...] = ()
 
     def __post_init__(self) -> None:
         if not NAME.fullmatch(self.name) or len(self.name) > NAME_MAX:
@@ -151,6 +154,17 @@ class Metric:
         for name in self.key:
             if name not in fields:
                 raise DefinitionError(f"metric {self.name!r}: key field {name!r} is no field of {self.row.__name__}")
+        self._check_alarms()
+
+    def _check_alarms(self) -> None:
+        if self.alarms and not self.rollups:
+            raise DefinitionError(f"metric {self.name!r}: alarms are of merged rows, and it has no rollups")
+        rules = [alarm.rule for alarm in self.alarms]
+        if len(set(rules)) != len(rules):
+            raise DefinitionError(f"metric {self.name!r}: two alarms have one rule")
+        hints = typing.get_type_hints(self.row) if self.alarms else {}
+        for alarm in self.alarms:
+            alarm.check(self.name, hints, self.key)
 
     def _refuse_strings(self) -> None:
         """Raises DefinitionError for a string in place of a tuple: it would be taken letter by letter."""

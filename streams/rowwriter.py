@@ -20,7 +20,7 @@ from schemas import catalog
 from streams.transaction import Record
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from streams.metric import Metric
 
@@ -50,12 +50,19 @@ class RowWriter:
         if nulls not in self._schemas:
             self._schemas[nulls] = self._plain(nulls)
         schema, branches = self._schemas[nulls]
-        key = _text({name: fields[name] for name in self._key}).encode()
+        key = self._key_of([fields[name] for name in self._key])
         fields.update(branches)
         buffer = io.BytesIO()
         buffer.write(self._header)
         fastavro.schemaless_writer(buffer, schema, fields)
         return Record(self._topic, -1, key, buffer.getvalue())
+
+    def tombstone(self, key: Sequence[Any]) -> Record:
+        """The record that takes the row with these key fields back."""
+        return Record(self._topic, -1, self._key_of(key), None)
+
+    def _key_of(self, values: Sequence[Any]) -> bytes:
+        return _text(dict(zip(self._key, values, strict=True))).encode()
 
     def _plain(self, nulls: tuple[bool, ...]) -> tuple[Any, dict[str, int]]:
         """The schema for rows with these nulls, without unions, and the branch numbers it wants as fields."""

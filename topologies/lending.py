@@ -144,7 +144,7 @@ class JointFigures(_Figures):
     platform_precision: Level
     demand: Positive = Field(description="The share the bank demands of the platform is this over 1 + precision.")
     service: Share = Field(description="Of the bank's interest, passed on to the platform.")
-    ask: Share = Field(description="Occasions of the pool on which it is asked for, all bands together.")
+    ask: Path = Field(min_length=1, description="Occasions of the pool on which it is asked for, all bands together.")
     terms: TermsFigures
 
 
@@ -241,7 +241,7 @@ class Lending(_Figures):
         asked: dict[str, float] = {}
         offers = [(name, offer.pool, offer.ask) for name, offer in self.offers.items()]
         if self.joint is not None:
-            offers.append(("joint", self.joint.pool, self.joint.ask))
+            offers.append(("joint", self.joint.pool, max(self.joint.ask.values())))
             if any(later >= earlier for earlier, later in pairwise(self.joint.opacity)):
                 raise ValueError("joint.opacity must fall from band to band")
         for name, pool, ask in offers:

@@ -22,6 +22,7 @@ Entry = Callable[[int, int], dict[str, Any]]
 ENTRIES: Mapping[str, Entry] = {
     "fold": folding.fold,
     "fold-small": folding.fold_small,
+    "fold-loans": folding.fold_loans,
     "emit": emitting.emit,
     "pipeline": pipeline.pipeline,
     "latency": latency.latency,

@@ -1,4 +1,4 @@
-"""`emit`: generate, encode and send, acknowledged by the broker, all four sources in one process."""
+"""`emit`: generate, encode and send, acknowledged by the broker, all sources in one process."""
 
 from __future__ import annotations
 

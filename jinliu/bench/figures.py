@@ -9,7 +9,9 @@ from jinliu.bed import Span
 
 DAY_MS = 86_400_000
 EVENTS_A_DAY = 13_000
-"""Payments told a day by the world `china`, about."""
+"""Payments told a day by the world `payments`, about."""
+LOAN_STEPS_A_DAY = 12_500
+"""Steps of loans told a day by the world `lending` in 2022, about."""
 SMALL_FROM_MS = 1_640_995_200_000  # 2022-01-01
 
 
@@ -30,5 +32,14 @@ def counted(events: int, cpu: float, wall: float) -> dict[str, Any]:
 
 
 def small(events: int) -> Span:
-    """About so many events of the world `china`, in ticks of a day: a unit of source, shard and tick is small."""
-    return Span("china", SMALL_FROM_MS, SMALL_FROM_MS + max(2, round(events / EVENTS_A_DAY)) * DAY_MS)
+    """About so many events of the world `payments`, in ticks of a day: a unit of source, shard and tick is small."""
+    return _days("payments", events / EVENTS_A_DAY)
+
+
+def loans(events: int) -> Span:
+    """About so many events of the world `lending`, in ticks of a day."""
+    return _days("lending", events / LOAN_STEPS_A_DAY)
+
+
+def _days(world: str, days: float) -> Span:
+    return Span(world, SMALL_FROM_MS, SMALL_FROM_MS + max(2, round(days)) * DAY_MS)

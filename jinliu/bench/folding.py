@@ -1,4 +1,6 @@
-"""`fold` and `fold-small`: a worker on a topic that is full already, from its first chunk to its last metric row."""
+"""`fold`, `fold-small`, `fold-loans`: a worker on topics that are full already, from its first chunk to its last
+metric row.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +9,12 @@ from typing import Any
 
 from jinliu.bed import PEAK_EVENTS_S, Bed, Span, bed, one_to_one, status
 from jinliu.bench.errors import BenchError
-from jinliu.bench.figures import counted, small
+from jinliu.bench.figures import counted, loans, small
 from jinliu.bench.gauge import Parts, cpu_s, rss_mb
 from jinliu.overview import Overview
 from jinliu.subscription import MetricReader
 from streams import metrics
+from streams.plan import told as computed
 
 QUIET_S = 2.5
 """No new metric row for so long, with everything folded: the worker is done. Provisional rows come every second."""
@@ -27,6 +30,11 @@ def fold(events: int, seconds: int) -> dict[str, Any]:
 def fold_small(events: int, seconds: int) -> dict[str, Any]:
     """The baseline world: some hundreds of events a source, shard and day; windows of a day, a month, a year."""
     return _fold(small(events // SMALL_PART))
+
+
+def fold_loans(events: int, seconds: int) -> dict[str, Any]:
+    """Loans: the check of every loan's order and money, and the metrics of lending, in ticks of a day."""
+    return _fold(loans(events // SMALL_PART))
 
 
 def _fold(span: Span) -> dict[str, Any]:
@@ -86,7 +94,7 @@ def until_folded(made: Bed, events: int | None, parts: Parts, told: Any = None) 
 def checked(made: Bed, events: int) -> int:
     """Number of closed windows. Raises BenchError unless all events are folded and every window is complete."""
     overview = Overview(made.settings.world, (made.span.start_ms, made.span.end_ms))
-    with MetricReader(sorted(metrics.load()), made.address) as reader:
+    with MetricReader(sorted(computed(metrics.load(), made.settings.world.event_topics)), made.address) as reader:
         overview.take(reader.to_end())
     folded, broken = sum(overview.events().values()), overview.windows("INCOMPLETE")
     if folded != events or broken:

@@ -68,35 +68,43 @@ def above_cap(told: Loans, time: Int64, accepted: Bool, caps: Caps) -> Iterator[
 
 def expected(alerts: Iterable[Alert]) -> dict[Key, dict[str, Any]]:
     """What should lie on the topic, by KEY."""
-    return _keyed(asdict(alert) for alert in alerts)
+    return copied((asdict(alert) for alert in alerts), KEY)
 
 
-def lying(
-    log: Log, ends: Mapping[int, int], number: int, topics: Iterable[str], reached: Mapping[tuple[str, int], int]
-) -> dict[Key, dict[str, Any]]:
-    """The alerts by these rules below `ends` about events of the topics that were reached, by KEY.
-
-    number: schema id of an alert; a stranger's record is passed over with a warning. reached: (topic, shard) -> first
-    offset that is not judged.
+def told(log: Log, ends: Mapping[int, int], number: int) -> list[dict[str, Any]]:
+    """All alerts on the topic below `ends`. number: schema id of an alert; a stranger's record is passed over with a
+    warning.
     """
-    judged, rows = frozenset(topics), []
+    rows = []
     head, schema = b"\x00" + number.to_bytes(4, "big"), catalog.schema(ALERT).parsed
     for key, value in found.records(log, ALERTS, ends):
         if value is None or value[:HEADER] != head:
             found.stranger(ALERTS, key, "it has not the Confluent header of an alert")
             continue
-        for _, row in found.keyed({key: value}, ALERTS, schema):
-            place = (row["topic"], row["shard"])
-            if row["rule"] in RULES and row["topic"] in judged and row["offset"] < reached.get(place, 0):
-                rows.append(row)
-    return _keyed(rows)
+        rows += [row for _, row in found.keyed({key: value}, ALERTS, schema)]
+    return rows
 
 
-def _keyed(rows: Iterable[Mapping[str, Any]]) -> dict[Key, dict[str, Any]]:
+def lying(
+    alerts: Iterable[Mapping[str, Any]], topics: Iterable[str], reached: Mapping[tuple[str, int], int]
+) -> dict[Key, dict[str, Any]]:
+    """Those by the rules of loans, about events of the topics that were reached, by KEY.
+
+    reached: (topic, shard) -> first offset that is not judged.
+    """
+    judged = frozenset(topics)
+    rows = (row for row in alerts if row["rule"] in RULES and row["topic"] in judged)
+    return copied((row for row in rows if row["offset"] < reached.get((row["topic"], row["shard"]), 0)), KEY)
+
+
+def copied(rows: Iterable[Mapping[str, Any]], key: Sequence[str]) -> dict[Key, dict[str, Any]]:
+    """Rows by the fields of `key`, the last of which is the number of the copy: 0, 1, ... of those that have the
+    others in common.
+    """
     seen: Counter[Key] = Counter()
     out: dict[Key, dict[str, Any]] = {}
     for row in rows:
-        name = tuple(row[part] for part in KEY[:-1])
+        name = tuple(row[part] for part in key[:-1])
         out[*name, seen[name]] = dict(row)
         seen[name] += 1
     return out

@@ -7,7 +7,7 @@ Five looks at the log, in this order:
 3. `accounts`, and from them `reached`: how far the workers have read each event partition; what lies behind is not
    judged;
 4. `unmerged`: the windows of which a closing partial lies at or behind the merge position of look 1;
-5. `alerts`: where topic `alerts` ends (`jinliu.oracle.alerts`).
+5. `alerts`: where topic `alerts` ends (`jinliu.oracle.alerts`, `jinliu.oracle.alarms`).
 
 Each look reads up to a settled end: all that was written before the look, once every transaction open then is over.
 Thus of a transaction that any look has shown a part of, every later look at another topic shows all, and so does the
@@ -26,10 +26,9 @@ look 1, shows them, and compaction keeps them: a closed row is the last of its k
 
 No row of a window that is closed and not `unmerged` is still PROVISIONAL, whatever its key: its last partial lies
 below the merge position, so the closed rows lie below `ends`, behind every provisional one, and no merge opens a window
-again. A provisional row whose key none of them has was derived from a part of the window and is not from the whole. The
-bundled metrics derive a row wherever something was counted, and counts only grow, so there it is one too many. A user's
-own metric may take a row back (a ranking, a stock that came to nothing); the merge writes no tombstone for it, so there
-it says nothing.
+again. A provisional row whose key none of them has was derived from a part of the window and is not from the whole: a
+ranking, a stock that came to nothing. The merge takes it back by a tombstone no later than with the closed rows, so one
+that stands is one too many.
 
 The accounts are read once, the rows compared being those that `reached` comes from. An end may cut a transaction of
 which the first records are committed and below it; so the topic is read on to a second, later end, and rows that belong

@@ -7,13 +7,13 @@ may be expected of a stack that runs or was stopped is settled first, and argued
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, fields
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jinliu.oracle import alerts, found, spans
+from jinliu.oracle import alarms, alerts, found, spans
 from jinliu.oracle.compare import Key, Verdict, compare
 from jinliu.oracle.contract import (
     BANKS,
@@ -193,23 +193,29 @@ def _prove(
     """Compare every metric, one after the other."""
     files = {topic: [part.path for part in judged if part.topic == topic] for topic in _topics(metrics)}
     scale = topology.scale
+    written = alerts.told(log, moment.alerts, moment.ids[alerts.ALERT])
+    called_for: list[Mapping[str, Any]] = []
+    raised: list[Mapping[str, Any]] = []
     proof = Proof(files, _institutions(topology), (scale.person_weight, scale.weight, scale.shards), directory)
     try:
         for number, metric in enumerate(metrics.values()):
             tell(Progress("proving", number, len(metrics)))
             if metric.rollups:
                 expected = _expected(proof, metric, topology, run, judged)
-                closed = _closed_places(metric, topology, run, judged)
-                rows = _found(log, metric, moment, expected, closed)
+                settled = _closed_places(metric, topology, run, judged) - moment.unmerged[metric.name]
+                rows = _found(log, metric, moment, expected, settled)
+                if metric.alarms:
+                    called_for += alarms.expected(metric, expected.values(), settled)
+                    raised += alarms.lying(metric, written, _places(metric, topology, run), settled)
                 verdict.unmerged += _left_open(expected, rows, moment.unmerged[metric.name])
             elif metric.name == ACCOUNTING:
                 expected, rows = _accounting(metric, judged), _accounts(metric, moment)
             else:
                 continue
             compare(verdict, metric.name, metric.key, expected, rows)
-        called_for = alerts.expected(alert for part in judged for alert in part.alerts)
-        lying = alerts.lying(log, moment.alerts, moment.ids[alerts.ALERT], files, moment.reached)
-        compare(verdict, alerts.ALERTS, alerts.KEY, called_for, lying)
+        broken = alerts.expected(alert for part in judged for alert in part.alerts)
+        compare(verdict, alerts.ALERTS, alerts.KEY, broken, alerts.lying(written, files, moment.reached))
+        compare(verdict, alerts.ALERTS, alarms.KEY, alarms.keyed(called_for), alarms.keyed(raised))
         tell(Progress("proving", len(metrics), len(metrics)))
     finally:
         proof.close()
@@ -287,17 +293,23 @@ def _closed_places(
     return frozenset((name, start) for name in names for start in closed_windows(metric, name, run, judged))
 
 
+def _places(metric: Metric, topology: "Topology", run: Mapping[str, Any]) -> Iterator[Place]:
+    """The windows (name, start) of the run."""
+    for name in metric.window_names(topology.windows):
+        for window in spans.over(name, run["start"], run["end"]):
+            yield name, window.start
+
+
 def _found(
-    log: Log, metric: Metric, moment: Moment, expected: Mapping[Key, Any], closed: Set[Place]
+    log: Log, metric: Metric, moment: Moment, expected: Mapping[Key, Any], settled: Set[Place]
 ) -> dict[Key, dict[str, Any]]:
-    """The rows on the metric's topic at the moment that are closed, or that should be."""
+    """The rows on the metric's topic at the moment that are closed, or that should be. settled: closed and merged."""
     out = {}
-    replaced = closed - moment.unmerged[metric.name] if metric.name not in bundled.own() else frozenset()
     schema, number = avro(metric.name, metric.row), moment.ids[metric.name]
     for row in found.rows(log, f"metrics.{metric.name}", schema, number, moment.ends[metric.name]):
         key = _key(metric, row)
         place = (row.get("window"), row.get("window_start"))
-        if row.get("status") != OPEN_STATUS or key in expected or place in replaced:
+        if row.get("status") != OPEN_STATUS or key in expected or place in settled:
             out[key] = row
     return out
 

@@ -6,8 +6,6 @@ Asked only for claims that no module of this package measures: what is measured 
 GROUPS = {
     "ecny": "digital yuan red envelopes are not modelled yet",
     "xborder": "cross-border transfers are not modelled yet",
-    "loan": "the topic loans has no source yet",
-    "coop": "the topic loans has no source yet",
     "wealth": "the topic wealth has no source yet",
     "reg": "pilots and regions are not told on any topic yet",
     "org": "operations tell nothing of this yet",
@@ -15,9 +13,7 @@ GROUPS = {
 CLAIMS = {
     "pay.mfa-friction": "a difference between two runs, with and without the device step",
     "pay.bound-card": "the banks' debits are on the topic postings, which has no source yet",
-    "pay.bank-profit": "the banks' fee income is on the topic postings, which has no source yet",
     "clear.peak": "measured in the scenario capacity-as-stated, which this run is not",
-    "api.churn": "churn in real-time credit is on the topic loans, which has no source yet",
     "tech.federated": "a difference between two runs, with and without federated learning",
 }
 

@@ -52,8 +52,9 @@ class Worlds(Protocol):
 
     span: Period
 
-    def told(self, lever: str, value: Any, metric: str, pools: Collection[str]) -> Told:
-        """Rows of a metric, by month, of the loans of some pools of borrowers, where the lever holds the value.
+    def told(self, lever: str, value: Any, metric: str, pools: Collection[str], products: Collection[str]) -> Told:
+        """Rows of a metric, by month, where the lever holds the value, of the loans of those sources that lend some of
+        the products to some of the pools of borrowers.
 
         Raises UncoveredError where the world tells no loans, or has no such lever.
         """

@@ -84,12 +84,14 @@ def _lt(claim: "Claim", measured: Measured) -> bool:
 
 
 def _between(claim: "Claim", measured: Measured) -> bool:
+    """Each value within its own bounds, a lone figure being both; all within the same where the claim has one pair."""
     listed = claim.value if isinstance(claim.value, list | tuple) else ()
-    pairs = listed if listed and isinstance(listed[0], list | tuple) else (listed,)
-    limits = [figures(pair) for pair in pairs]
+    several = bool(listed) and isinstance(listed[0], list | tuple)
+    found = values(measured)
+    limits = [figures(pair) for pair in listed] if several else [figures(listed)] * len(found)
     return all(
-        low is not None and high is not None and low <= value <= high
-        for value, (low, high) in zip(values(measured), limits, strict=True)
+        pair[0] is not None and pair[-1] is not None and pair[0] <= value <= pair[-1]
+        for value, pair in zip(found, limits, strict=True)
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from jinliu.oracle import spans
 from schemas.errors import JinliuError
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 DAY_MS = 86_400_000
 FINENESS = ("day", "month", "year")
 Row = Mapping[str, Any]
+Found = TypeVar("Found")
 
 
 class UncoveredError(JinliuError):
@@ -183,11 +184,11 @@ def _next_month(day: date) -> date:
     return date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
-def some(rows: Sequence[Row], what: str) -> Sequence[Row]:
-    """The rows, where there are any. Raises UncoveredError where there is none of `what`."""
-    if not rows:
+def some(found: list[Found], what: str) -> list[Found]:
+    """What was found, where there is any. Raises UncoveredError where there is none of `what`."""
+    if not found:
         raise UncoveredError(f"there is no {what} in the closed windows")
-    return rows
+    return found
 
 
 def total(rows: Iterable[Row], name: str) -> int:

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from jinliu.oracle import found
 from jinliu.oracle.errors import OracleError
 from jinliu.oracle.log import KafkaLog, Log
+from jinliu.oracle.proving import OnProgress, Progress
 from jinliu.report import absent
 from jinliu.report.checks import holds
 from jinliu.report.facts import Facts, Row, UncoveredError
 from jinliu.report.intervals import Interval
 from jinliu.report.measured import Measured, Unmeasured, load, put_in
+from jinliu.report.raw import RawTopics
 from schemas import catalog
 from streams import metrics as bundled
 from streams.plan import told
@@ -21,6 +23,7 @@ from topologies import claims as paper
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
+    from jinliu.report.beside import Worlds
     from topologies import Topology
     from topologies.claims import Claim
 
@@ -107,11 +110,14 @@ def report(
     *,
     registry: str | None = None,
     log: Log | None = None,
+    on_progress: OnProgress | None = None,
 ) -> Report:
-    """Measure the paper's claims from the metric topics of a run.
+    """Measure the paper's claims from the metric topics of a run, and where a claim is about a difference, from the
+    run's world simulated twice.
 
     claims: ids, by default all of the paper's. registry: URL of the one the run uses, if any. log: another log than
-    the broker's, for tests. Raises OracleError where there is no run, no such claim, or the run is of another topology.
+    the broker's, for tests. on_progress: told of worlds that are simulated, shard by shard. Raises OracleError where
+    there is no run, no such claim, or the run is of another topology.
     """
     asked = _chosen(claims)
     reader = log or KafkaLog(broker, prefix)
@@ -121,14 +127,37 @@ def report(
         run = found.run(reader, ids)
         _same_world(run, topology)
         rows: dict[str, list[Row]] = {}
-        for name, metric in told(known, run["roster"]).items():
+        computed = told(known, run["roster"])
+        for name, metric in computed.items():
             if asked.keys().isdisjoint(metric.claims):
                 continue  # nothing asked is measured from it
             rows[name] = list(found.rows(reader, f"metrics.{name}", avro(name, metric.row), ids[name]))
+        facts = Facts(
+            rows,
+            run["start"],
+            run["end"],
+            topology,
+            untold={
+                name: ", ".join(topic for topic in metric.topics() if not run["roster"].get(topic))
+                for name, metric in known.items()
+                if name not in computed
+            },
+            raw=RawTopics(reader, ids, run["roster"]),
+            worlds=_worlds(topology, run["seed"], on_progress),
+        )
+        return assess(facts, asked)
     finally:
         if log is None:
             reader.close()
-    return assess(Facts(rows, run["start"], run["end"], topology), asked)
+
+
+def _worlds(topology: "Topology", seed: int, on_progress: OnProgress | None) -> "Worlds":
+    from jinliu.worlds import Simulated  # the sources' kernels, which nothing else here needs
+
+    if on_progress is None:
+        return Simulated(topology, seed)
+    tell = on_progress
+    return Simulated(topology, seed, lambda done, of: tell(Progress("simulating worlds one lever apart", done, of)))
 
 
 def _same_world(run: Mapping[str, Any], topology: "Topology") -> None:

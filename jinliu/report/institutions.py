@@ -1,16 +1,16 @@
 """Claims about what institutions do beside payments.
 
-Certification, research, decisions and releases (sections 4.1 and 4.4).
+Certification, research, decisions and releases (sections 4.1 and 4.4), costs, fees and new users (2.2, 3.1 and 4.2).
 """
 
 from datetime import timedelta
 
 from jinliu.report import intervals
-from jinliu.report.facts import Facts, Period, Row, UncoveredError, named, total, year
+from jinliu.report.facts import Facts, Period, Row, UncoveredError, named, some, total, year
 from jinliu.report.intervals import Interval
 from jinliu.report.measured import Measured, measures
 
-DOINGS = "institutions"
+DOINGS, INCOME = "institutions", "bank-income"
 
 
 @measures("api.certified", put_in=("institutions.certified",))
@@ -74,3 +74,51 @@ def cycle(facts: Facts) -> Measured:
         named(DOINGS, at_platforms, period, institution=tuple(platforms)),
     )
     return Measured((decision, release), (decisions, releases), read)
+
+
+@measures("coop.cac")
+def acquisition(facts: Facts) -> Measured:
+    """What a new payment user costs a bank on its own mobile payment and through a platform, yuan."""
+    period = facts.usual()
+    rows = [row for row in facts.over(DOINGS, period) if row["institution"] in facts.topology.banks]
+    values, bounds, users = [], [], []
+    for way in ("own", "platform"):
+        cost, interval = _ratio(rows, f"{way}_acquisition_fen", f"{way}_users")
+        values.append(cost / 100)
+        bounds.append(intervals.scaled(interval, 0.01))
+        users.append(total(rows, f"{way}_users"))
+    read = (named(DOINGS, rows, period, institution="each bank"),)
+    note = f"{users[0]:,} new users on banks' own, {users[1]:,} through platforms"
+    return Measured(tuple(values), tuple(bounds), read, note=note)
+
+
+@measures("org.branch-cost")
+def branch_cost(facts: Facts) -> Measured:
+    """Cost of branches and labour over the operating cost of all banks."""
+    period = facts.usual()
+    rows = [row for row in facts.over(INCOME, period) if row["bank"] != "ALL"]
+    cells: dict[str, list[Row]] = {}
+    for row in rows:
+        cells.setdefault(row["bank"], []).append(row)
+    parts = [float(total(cell, "branch_cost_fen") + total(cell, "labour_cost_fen")) for cell in cells.values()]
+    rest = [float(total(cell, "other_cost_fen")) for cell in cells.values()]
+    wholes = [part + other for part, other in zip(parts, rest, strict=True)]
+    if not sum(wholes):
+        raise UncoveredError(f"no bank told a cost over {period}")
+    read = named(INCOME, rows, period, bank=f"each of {len(cells)}")
+    return Measured(sum(parts) / sum(wholes), (intervals.ratio(parts, wholes, "bank"),), (read,))
+
+
+@measures("pay.bank-profit")
+def bank_profit(facts: Facts) -> Measured:
+    """Fee income of banks that comes through platform payments, yuan a year."""
+    period = facts.usual()
+    rows = some(facts.over(INCOME, period, bank="ALL"), "bank's income")
+    fees, scale = [float(row["platform_fees_fen"]) for row in rows], 0.01 * 365 / period.days
+    share = total(rows, "platform_fees_fen") / max(1, total(rows, "revenue_fen"))
+    return Measured(
+        sum(fees) * scale,
+        (intervals.total(fees, rows[0]["window"], scale),),
+        (named(INCOME, rows, period, bank="ALL"),),
+        note=f"{share:.1%} of what banks earn by it and by loans, net of funding and commission",
+    )

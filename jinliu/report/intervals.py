@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from scipy.special import betaincinv, stdtrit
+from scipy.special import betaincinv, gammaincinv, stdtrit
 
 LEVEL = 0.95
 TAIL = (1 - LEVEL) / 2
@@ -70,3 +70,77 @@ def mean(values: Sequence[float], clusters: str) -> Interval | None:
 
 def _t(freedom: int) -> float:
     return float(stdtrit(freedom, 1 - TAIL))
+
+
+def poisson(count: int, scale: float = 1.0) -> Interval:
+    """Exact interval of scale * count (Garwood, Biometrika 28, 1936). For what is told independently, each alike."""
+    low = 0.0 if count == 0 else float(gammaincinv(count, TAIL))
+    return Interval(scale * low, scale * float(gammaincinv(count + 1, 1 - TAIL)), "Poisson")
+
+
+def growth(value: float, variance: float, before: float, variance_before: float) -> Interval:
+    """Interval of value / before - 1 by the delta method on the logarithm, of two independent totals above 0.
+
+    variance: of a total of counts n that stand for w each, the sum of w ** 2 * n (Poisson).
+    """
+    spread = Z * math.sqrt(variance / value**2 + variance_before / before**2)
+    times = value / before
+    return Interval(times * math.exp(-spread) - 1, times * math.exp(spread) - 1, "Poisson, log")
+
+
+Ratio = tuple[Sequence[float], Sequence[float]]
+"""Parts and wholes, by cluster."""
+
+
+def difference(first: Ratio, second: Ratio, clusters: str) -> Interval | None:
+    """Delta-method interval of one ratio of sums less another over the same clusters. None with fewer than two."""
+    n, values, errors = len(first[0]), [], []
+    for parts, wholes in (first, second):
+        whole = math.fsum(wholes)
+        if n < 2 or not whole:
+            return None
+        value = math.fsum(parts) / whole
+        values.append(value)
+        errors.append([(part - value * size) / whole for part, size in zip(parts, wholes, strict=True)])
+    squares = math.fsum((one - other) ** 2 for one, other in zip(*errors, strict=True))
+    half = _t(n - 1) * math.sqrt(n / (n - 1) * squares)
+    return Interval(values[0] - values[1] - half, values[0] - values[1] + half, f"ratios, paired by {clusters}")
+
+
+def scaled(interval: Interval | None, factor: float) -> Interval | None:
+    """The interval of what is `factor` (above 0) times as great."""
+    return interval and Interval(interval.low * factor, interval.high * factor, interval.method)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A straight line by least squares. slope_interval, and `at`'s intervals of the mean, by Student's t."""
+
+    intercept: float
+    slope: float
+    slope_interval: Interval
+    _middle: float
+    _squares: float
+    _variance: float
+    _points: int
+
+    def at(self, x: float) -> tuple[float, Interval]:
+        """The line's height at x."""
+        height = self.intercept + self.slope * x
+        spread = self._variance * (1 / self._points + (x - self._middle) ** 2 / self._squares)
+        half = _t(self._points - 2) * math.sqrt(spread)
+        return height, Interval(height - half, height + half, "least squares")
+
+
+def line(x: Sequence[float], y: Sequence[float]) -> Line | None:
+    """Least squares of y on x; None with fewer than three points or where all x are alike."""
+    n = len(x)
+    middle, height = math.fsum(x) / max(n, 1), math.fsum(y) / max(n, 1)
+    squares = math.fsum((each - middle) ** 2 for each in x)
+    if n < 3 or not squares:
+        return None
+    slope = math.fsum((a - middle) * (b - height) for a, b in zip(x, y, strict=True)) / squares
+    left = math.fsum((b - height - slope * (a - middle)) ** 2 for a, b in zip(x, y, strict=True)) / (n - 2)
+    half = _t(n - 2) * math.sqrt(left / squares)
+    bounds = Interval(slope - half, slope + half, "least squares")
+    return Line(height - slope * middle, slope, bounds, middle, squares, left, n)

@@ -22,8 +22,8 @@ class Measured:
     """A figure read from metric rows.
 
     value: a number, or one for each of the claim's figures. interval: for each of them (None: every event counted,
-    nothing sampled). rows: where it was read. against: what it is held against where the claim names it in words.
-    besides: conditions that must hold too, by name. note: what to say with it.
+    nothing sampled, or no interval, as `note` says). rows: where it was read. against: what it is held against where
+    the claim names it in words. besides: conditions that must hold too, by name. note: what to say with it.
     """
 
     value: Value
@@ -50,7 +50,8 @@ PUT_IN: dict[str, tuple[str, ...]] = {}
 def measures(claim: str, put_in: tuple[str, ...] = ()) -> Callable[[Measure], Measure]:
     """Register the function that measures a claim.
 
-    put_in: paths of the world that decide the value and that no citation can name, since they are no numbers.
+    put_in: paths of the world that decide the value and that no citation there names for the claim: they are no
+    numbers, or cited for what else they do.
     """
 
     def register(measure: Measure) -> Measure:

@@ -45,7 +45,8 @@ def _cells(finding: Finding) -> tuple[RenderableType, ...]:
     claim, measured = finding.claim, finding.measured
     assert measured is not None, claim.id
     values = measured.value if isinstance(measured.value, tuple) else (measured.value,)
-    spans = ", ".join(f"{figure(i.low)} .. {figure(i.high)}" if i else "exact" for i in measured.interval)
+    none = "-" if any(measured.interval) else "exact"
+    spans = ", ".join(f"{figure(i.low)} .. {figure(i.high)}" if i else none for i in measured.interval)
     verdict = Text(finding.verdict, style=STYLE[finding.verdict])
     return claim.id, claim.kind, paper_figure(finding), ", ".join(map(figure, values)), spans, verdict
 

@@ -60,7 +60,7 @@ class Scene(NamedTuple):
     sigma: Floats  # [offers] of the time a decision takes
     waits: NDArray[np.bool_]  # [offers] applicants wait at the screen
     comes: NDArray[np.bool_]  # [offers] through a facilitator
-    platform: NDArray[np.bool_]  # [offers] a platform takes part
+    brought: NDArray[np.bool_]  # [offers] a platform brings the borrower to a bank
     share_low: Floats  # [offers] of the platform, where it is drawn for each loan
     share_high: Floats  # [offers]
     introduced: Floats  # [offers] share of loans whose customer the bank introduces to the platform
@@ -257,7 +257,8 @@ def apply(
     s: Scene, p: int, i: int, d: int, at_ms: int, borrower: int, serial: int, place: int, purpose: int,
     record: int, z: float, o: Open, bad: Ints, told: Ints, out: Loans,
 ) -> None:  # fmt: skip
-    """An application: decided, and if funded an open loan. told : rows written, whether a platform lent before."""
+    """An application: decided, and if funded an open loan. told : rows written, whether a platform brought
+    the borrower to a bank before."""
     a, b, c, e = words(s.seed, s.stream, np.uint64(borrower), np.uint64(place), np.uint64(purpose), np.uint64(0))
     f, g, _h, _i = words(s.seed, s.stream, np.uint64(borrower), np.uint64(place), np.uint64(purpose), np.uint64(1))
     median = s.median_ms[d, i]
@@ -290,7 +291,7 @@ def apply(
         out.default[row] = 0
         out.on_record[row] = record == 1
         out.introduced[row] = low(f) / HALF < s.introduced[i]
-        out.first[row] = outcome == FUNDED and s.platform[i] and told[1] == 0
+        out.first[row] = outcome == FUNDED and s.brought[i] and told[1] == 0
     if outcome == FUNDED:
         n = o.n[0]
         o.n[0] = n + 1
@@ -307,7 +308,7 @@ def apply(
         o.limit[n] = -exactmath.log(1.0 - unit(g))
         o.step[n] = 0.0
         o.beside[n] = -1
-        told[1] = 1 if s.platform[i] else told[1]
+        told[1] = 1 if s.brought[i] else told[1]
 
 
 def _make(stamp: str) -> Any:

@@ -186,7 +186,7 @@ class LoanEmitter:
             sigma=self._offers(lambda offer: offer.terms.decision.sigma, np.float64),
             waits=self._offers(lambda offer: offer.terms.decision.patience, np.bool_),
             comes=self._offers(lambda offer: offer.role != OWN, np.bool_),
-            platform=self._offers(lambda offer: offer.platform != NONE, np.bool_),
+            brought=self._offers(lambda offer: NONE not in (offer.platform, offer.bank), np.bool_),
             share_low=self._offers(lambda offer: low if offer.role == COFINANCED else 0.0, np.float64),
             share_high=self._offers(lambda offer: high if offer.role == COFINANCED else 0.0, np.float64),
             introduced=self._offers(lambda offer: introduced if offer.role == COFINANCED else 0.0, np.float64),

@@ -22,6 +22,7 @@ from producers.lending.offers import COFINANCED, OWN, REFERRED, Offer, Table
 
 if TYPE_CHECKING:
     from producers.economy import Economy
+    from topologies.lending import Path
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -149,17 +150,20 @@ class _Making:
     def _occasions(self) -> tuple[Floats, Floats]:
         """float64[pools, 2, days] occasions a borrower and day (own, referred), and the pools' running totals."""
         rate = np.zeros((len(self.table.pools), 2, self.days))
-        begin = self.first - timedelta(days=self.warm)
         regional = self.figures.regional
         for p, pool in enumerate(self.table.pools):
             for side, knots in enumerate(pool.occasions):
-                path = seasons.path(dict(knots), self.days, begin, logarithmic=min(knots.values()) > 0)
                 scale = regional.traffic if side == 1 and regional is not None else 1.0
-                rate[p, side] = path * scale / 365.0
+                rate[p, side] = self._path(knots) * scale / 365.0
         cumulative = np.zeros((len(self.table.pools), self.days + 1))
         for d in range(self.days):  # one addition after the other: the same bits on every machine
             cumulative[:, d + 1] = cumulative[:, d] + (rate[:, 0, d] + rate[:, 1, d])
         return rate, cumulative
+
+    def _path(self, knots: Path) -> Floats:
+        """float64[days]: log-linear between dates, linear where it begins with nothing."""
+        begin = self.first - timedelta(days=self.warm)
+        return seasons.path(dict(knots), self.days, begin, logarithmic=min(knots.values()) > 0)
 
     def _asked(self, occasions: Floats) -> Floats:
         ask = np.empty((self.days, len(self.table.offers)))
@@ -167,6 +171,8 @@ class _Making:
             rate = occasions[offer.pool]
             side = 0 if offer.role == OWN else 1
             ask[:, i] = offer.ask * rate[side] / (rate[0] + rate[1]) if offer.regional >= 0 else offer.ask
+            if offer.band >= 0 and self.figures.joint is not None:
+                ask[:, i] *= self._path(self.figures.joint.ask)
         return ask
 
     def _terms(self, i: int, offer: Offer, ask: Floats) -> None:

@@ -33,9 +33,9 @@ class Pool:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """What a pool may ask for, from whom. ask: share of the pool's occasions, before the days' paths; band: its place
-    in joint lending, else -1; regional: the small bank's place among them, else -1; role: OWN, REFERRED or COFINANCED
-    of a small bank.
+    """What a pool may ask for, from whom. ask: share of its occasions, or of what the days' paths give; band: its
+    place in joint lending, else -1; regional: the small bank's place among them, else -1; role: OWN, REFERRED or
+    COFINANCED of a small bank.
     """
 
     name: str
@@ -117,7 +117,7 @@ def _offers(figures: Lending, places: dict[str, int]) -> list[Offer]:
             found.append(
                 Offer(
                     f"joint-{band + 1}", joint.terms, joint.platform, bank, joint.platform, places[joint.pool],
-                    joint.ask / bands, money.bank, money.platform, band=band,
+                    1.0 / bands, money.bank, money.platform, band=band,
                 )
             )  # fmt: skip
     regional = figures.regional

@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from streams.alarm import Alarm
 from streams.measures import Measure, Symbol, count, total
 from streams.metric import Int64, Merged, Metric, Window, ratio, totalled
 from streams.rollup import Rollup
@@ -58,7 +59,7 @@ class ChannelFeesRow(Row):
     commission_fen: int = doc("Their amounts, fen.")
     commission_weighted_fen: int = doc("Real commissions, fen.")
     fee_rate: float | None = doc("commission_weighted_fen / partnership_weighted_fen.")
-    first_loans: int = doc("Loans funded that are their borrower's first in which a platform takes part.")
+    first_loans: int = doc("Loans funded that are the first that a platform brought their borrower to a bank for.")
     first_loans_weighted: int = doc("Real loans, and so real first-time borrowers.")
     referred_weighted_fen: int = doc("Real money of the bank in referred loans funded here, fen.")
     bank_weighted_fen: int = doc("Real money of the bank in all loans funded, whatever platform takes part, fen.")
@@ -283,6 +284,18 @@ for token, text in {
 }.items():  # fmt: skip
     PROOF = PROOF.replace(token, text)
 
+OVER_RELIANCE = Alarm(
+    rule="over-reliance",
+    field="dependence",
+    above=0.5,
+    institution="bank",
+    where={"platform": ALL},
+    unless={"bank": (ALL, "none")},
+    text="{value:.1%} of what {bank} lent in the twelve months up to that of {window_start} was referred to it, "
+    "above {limit:.0%}.",
+)
+"""The greater part of what the bank lends is then screened by others."""
+
 METRIC = Metric(
     name="channel-fees",
     rollups=(CHANNELS, MONTHLY, OUTCOMES),
@@ -292,4 +305,5 @@ METRIC = Metric(
     proof=PROOF,
     claims=("coop.partnership", "coop.cofinance", "coop.long-tail", "coop.fee-rise", "coop.overreliance"),
     windows=("month",),
+    alarms=(OVER_RELIANCE,),
 )

@@ -17,8 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from streams.alarm import Alarm
 from streams.lenderclasses import ALL, LABELS, OF_PLATFORMS, OWN, PLATFORMS, TRADITIONAL_BANKS, LenderClasses
-from streams.measures import Measure, Where, count, distinct, histogram, overlap, total
+from streams.loanmoney import FLOWS, MONEY, MONEY_KINDS, money
+from streams.measures import count, distinct, histogram, overlap, total
 from streams.metric import Merged, Metric, Window, ratio, totalled
 from streams.quantiles import or_none, quantile, quantiles_sql
 from streams.rollup import Rollup
@@ -111,29 +113,10 @@ class DefaultRatesRow(Row):
         "Of them those with loans of two or more lenders; told for lender ALL and product ALL.", default=None
     )
     overlapping_borrowers_weighted: int | None = doc("Real borrowers they stand for.", default=None)
+    overlapping_share: float | None = doc("overlapping_borrowers_weighted / borrowers_weighted.", default=None)
 
 
 DECIDED = {"applications": "APPLIED", "approvals": "APPROVED", "rejections": "REJECTED", "abandoned": "ABANDONED"}
-MONEY: Mapping[str, tuple[str, Where]] = {
-    "funded": ("amount_fen", {"kind": "FUNDED"}),
-    "defaulted": ("outstanding_fen", {"kind": "PAST_DUE", "arrears": "DPD90"}),
-    "charged_off": ("amount_fen", {"kind": "CHARGED_OFF"}),
-    "recovered": ("amount_fen", {"kind": "RECOVERED"}),
-}
-MONEY_KINDS = ("FUNDED", "PAST_DUE", "CHARGED_OFF", "RECOVERED")
-
-
-def money() -> dict[str, Measure]:
-    """What both kinds of row tell of the window."""
-    measures: dict[str, Measure] = {}
-    for name, (column, where) in MONEY.items():
-        measures[f"{name}_loans"] = count(where=where)
-        measures[f"{name}_loans_weighted"] = total("weight", where=where)
-        measures[f"{name}_fen"] = total(column, where=where)
-        measures[f"{name}_weighted_fen"] = total(column, times="weight", where=where)
-    return measures
-
-
 STEPS = Rollup(
     name="steps",
     topic="loans",
@@ -245,9 +228,10 @@ def _stocks(book: Mapping[str, Any]) -> dict[str, Any]:
 def _borrowers(merged: Merged) -> list[dict[str, Any]]:
     """Distinct borrowers of each product, then of ALL, where also the overlapping ones are told."""
     told = [*merged["products"]["borrowers"].tolist(), merged["lenders"]["borrowers"].tolist()]
-    rows = [{"borrowers": n, "borrowers_weighted": weighted} for n, weighted in told]
+    rows: list[dict[str, Any]] = [{"borrowers": n, "borrowers_weighted": weighted} for n, weighted in told]
     several, weighted = merged["lenders"]["overlapping_borrowers"].tolist()
     rows[-1] |= {"overlapping_borrowers": several, "overlapping_borrowers_weighted": weighted}
+    rows[-1]["overlapping_share"] = ratio(weighted, rows[-1]["borrowers_weighted"])
     return rows
 
 
@@ -268,18 +252,6 @@ def _vintages(month: int, merged: Merged) -> Iterator[DefaultRatesRow]:
         yield DefaultRatesRow(lender=lender, product=product, vintage=month - months, months_on_book=months, **cell)
 
 
-FLOWS = ", ".join(
-    f"""count(*) FILTER (WHERE {which}) AS {name}_loans,
-        coalesce(sum(weight) FILTER (WHERE {which}), 0)::BIGINT AS {name}_loans_weighted,
-        coalesce(sum({column}) FILTER (WHERE {which}), 0)::BIGINT AS {name}_fen,
-        coalesce(sum({column}::HUGEINT * weight) FILTER (WHERE {which}), 0)::BIGINT AS {name}_weighted_fen"""
-    for name, column, which in (
-        ("funded", "amount_fen", "kind = 'FUNDED'"),
-        ("defaulted", "outstanding_fen", "kind = 'PAST_DUE' AND arrears = 'DPD90'"),
-        ("charged_off", "amount_fen", "kind = 'CHARGED_OFF'"),
-        ("recovered", "amount_fen", "kind = 'RECOVERED'"),
-    )
-)
 COUNTS = ", ".join(
     f"""count(*) FILTER (WHERE {which}) AS {name},
         coalesce(sum(weight) FILTER (WHERE {which}), 0)::BIGINT AS {name}_weighted"""
@@ -369,7 +341,9 @@ WITH told AS (
         CASE WHEN lender = 'ALL' AND product = 'ALL' THEN coalesce(b.overlapping_borrowers, 0) END
             AS overlapping_borrowers,
         CASE WHEN lender = 'ALL' AND product = 'ALL' THEN coalesce(b.overlapping_borrowers_weighted, 0) END
-            AS overlapping_borrowers_weighted
+            AS overlapping_borrowers_weighted,
+        CASE WHEN lender = 'ALL' AND product = 'ALL' AND b.borrowers_weighted <> 0
+            THEN b.overlapping_borrowers_weighted::DOUBLE / b.borrowers_weighted::DOUBLE END AS overlapping_share
     FROM stocked AS s LEFT JOIN quantiles AS q USING (window_start, lender, product)
         LEFT JOIN borrowers AS b USING (window_start, product)
 )
@@ -391,6 +365,16 @@ for token, text in {
 }.items():
     PROOF = PROOF.replace(token, text)
 
+DUPLICATE_BORROWING = Alarm(
+    rule="duplicate-borrowing",
+    field="overlapping_share",
+    above=0.1,
+    institution="lender",
+    where={"window": "month", "lender": ALL, "product": ALL},
+    text="{value:.1%} of all borrowers owe to two or more lenders in the month of {window_start}, above {limit:.0%}.",
+)
+"""One borrower in ten; of a month, since a year also counts those who owe to one lender after the other."""
+
 METRIC = Metric(
     name="default-rates",
     rollups=(STEPS, APPROVALS, BOOK, VINTAGES, OWN_VINTAGES, PRODUCTS, LENDERS),
@@ -411,4 +395,5 @@ METRIC = Metric(
         "loan.duplicates",
     ),
     windows=("month", "year"),
+    alarms=(DUPLICATE_BORROWING,),
 )

@@ -84,7 +84,7 @@ def _told(stack: Stack) -> float:
     if not embedded.answers(stack.address):
         return 0.0
     world = topologies.load("china")
-    ends = dict.fromkeys(world.roster("payments"), 0)
+    ends = dict.fromkeys((source.name for source in world.sources), 0)
     try:
         with TopicReader(stack.address, RUNS, catalog.ids(None), "jinliu-faults") as reader:
             entries = reader.read_to_end()

@@ -43,7 +43,7 @@ def test_the_events_of_another_seed_are_not_its(address: str) -> None:
         judge(address, seed=8)
 
 
-@pytest.mark.parametrize(("topic", "twice"), [("payments", 0), ("operations", 0), ("payments", 2)])
+@pytest.mark.parametrize(("topic", "twice"), [("payments", 0), ("operations", 0), ("loans", 0), ("payments", 2)])
 def test_an_event_that_is_not_in_the_log_is_seen_and_one_told_twice_is_none(
     address: str, topic: str, twice: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:

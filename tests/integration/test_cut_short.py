@@ -26,7 +26,7 @@ def test_a_worker_killed_under_a_stack_leaves_a_document_and_says_how_to_go_on(t
         assert stack.process.wait(120) == 1, stack.said()
     summary = json.loads(stack.out.read_text())
     assert summary["complete"] is False
-    assert summary["missing_sources"] == ["alipay", "wechat-pay", "unionpay", "banks"]
+    assert summary["missing_sources"] == ["alipay", "wechat-pay", "unionpay", "banks", "jd"]
     assert summary["windows_open"] > 0
     last = stack.log.read_text().splitlines()[-1]
     for part in ("worker-1 ended with signal SIGKILL", "has not come to its end", "the same command goes on"):

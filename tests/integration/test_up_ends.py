@@ -67,7 +67,7 @@ def test_beside_a_running_stack_and_stopped_before_its_end(tmp_path: Path) -> No
         assert stack.process.wait(120) == 130, stack.said()
     summary = json.loads(stack.out.read_text())
     assert summary["complete"] is False
-    assert summary["missing_sources"] == ["alipay", "wechat-pay", "unionpay", "banks"]
+    assert summary["missing_sources"] == ["alipay", "wechat-pay", "unionpay", "banks", "jd"]
     assert summary["windows_open"] > 0
     last = stack.log.read_text().splitlines()[-1]
     for part in ("has not come to its end", "banks", f"{summary['windows_open']} of", "the same command goes on"):

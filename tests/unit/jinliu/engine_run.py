@@ -6,6 +6,7 @@ from typing import Any
 from schemas import catalog
 from schemas.decode import Decoder
 from schemas.recordbatch import RawBatch, frame, split
+from streams.alerts import raised
 from streams.merge import MergeState
 from streams.metrics import load
 from streams.plan import plans
@@ -121,6 +122,7 @@ def processed(raw: dict[str, list[list[bytes | None]]], rosters: dict[str, tuple
                 merges[partial.metric].put(partial)
     for name, merge in merges.items():
         rows[name] += merge.take()
+        alerts += [alert.record("alerts", ids) for row in rows[name] for alert in raised(metrics[name], row)]
     log = MemoryLog({topic: [[(None, value) for value in shard] for shard in shards] for topic, shards in raw.items()})
     log.topics["runs"] = [[(b"run", wire("run", run))]]
     log.topics["alerts"] = [[(record.key, record.value) for record in alerts]]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from streams.alarm import Alarm
 from streams.measures import count, total
 from streams.metric import Merged, Metric, Window
 from streams.rollup import Rollup
@@ -48,6 +49,17 @@ METRIC = Metric(
     key=("window", "window_start", "channel"),
     derive=derive,
     windows=("hour", "2h", "6h"),
+    alarms=(
+        Alarm(
+            rule="much-paid",
+            field="payments_so_far",
+            above=11,
+            institution="channel",
+            where={"window": ("hour", "2h")},
+            unless={"window": "6h"},
+            text="{channel} paid {value:.0f} times up to the window of {window_start}, above {limit:.0f}.",
+        ),
+    ),
     proof="""
         SELECT '{window}' AS window, window_start, channel,
             count(*) FILTER (WHERE {w} = window_start)::BIGINT AS payments,

@@ -31,7 +31,7 @@ def starts(count: int, **windows: int) -> dict[str, np.ndarray]:
 
 
 def test_unknown_entry_is_refused_with_the_names_there_are() -> None:
-    with pytest.raises(BenchError, match="no bench entry 'fodl'; there are fold, fold-small, emit, pipeline, latency"):
+    with pytest.raises(BenchError, match="no bench entry 'fodl'; there are fold, fold-small, fold-loans, emit"):
         bench.run(("fodl",), 10_000, 5)
 
 

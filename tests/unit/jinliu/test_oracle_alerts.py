@@ -153,7 +153,7 @@ def test_no_alert_differs_wherever_a_stack_was_stopped() -> None:
     counts = set()
     for seed in range(0, 10, 2):
         stack = MovingStack(raw(), seed)
-        for _ in range(60 + 100 * seed):
+        for _ in range(60 + 140 * seed):
             stack.step()
         stack.settle()
         verdict = proved(stack)

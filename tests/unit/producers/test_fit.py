@@ -1,12 +1,15 @@
 """The fit: what it wrote still holds, and it is as determined as it says."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
+import yaml  # type: ignore[import-untyped, unused-ignore]
 
 import topologies
-from producers import fit
+from producers import fit, fitlending
 from producers.economy import Economy
-from producers.fitfile import FitFileError, put, write
+from producers.fitfile import FitFileError, put, write, write_lending
 from topologies import claims
 
 
@@ -36,7 +39,19 @@ def test_the_fit_is_exactly_determined_and_says_so() -> None:
 
 def test_no_target_should_emerge() -> None:
     emerging = {claim.id for claim in claims.load().values() if claim.kind == "emerges"}
-    assert not emerging & {target.name for target in fit.TARGETS}
+    lending = [target.name.split(" ")[0] for group in fitlending.GROUPS for target in group.targets]
+    assert not emerging & {*lending, *(target.name for target in fit.TARGETS)}
+
+
+def test_the_lending_fit_has_fewer_parameters_than_targets_and_holds() -> None:
+    topology = topologies.load("china")
+    targets = [target for group in fitlending.GROUPS for target in group.targets]
+    parameters = [parameter for group in fitlending.GROUPS for parameter in group.parameters]
+    assert len(parameters) < len(targets)
+    assert topology.lending.fit.keys() == {target.name for target in targets}
+    figures = fitlending.Figures(topology, 7)
+    for target in (*fitlending.GROUPS[1].targets, *fitlending.GROUPS[3].targets):  # the cheaper ones
+        assert target.measure(figures) == pytest.approx(topology.lending.fit[target.name].model, rel=1e-4), target.name
 
 
 def test_writing_touches_only_the_fitted_figures() -> None:
@@ -48,3 +63,19 @@ def test_writing_touches_only_the_fitted_figures() -> None:
     assert write(once, {("c",): 3.5}, rows) == once
     with pytest.raises(FitFileError, match="no line for"):
         put(text, ("economy", "z"), 1.0)
+
+
+def test_the_lending_section_is_written_in_place() -> None:
+    text = Path(topologies.__file__).with_name("china.yaml").read_text()
+    row = {"target": 0.032, "model": 0.0321, "relative": 0.003}
+    written = write_lending(text, {("mean",): -1.5, ("regional", "bargain", "beta"): 0.125}, {"loan.baitiao-bad": row})
+    again = write_lending(written, {}, {"loan.baitiao-bad": row})
+    assert again == written
+    section = yaml.safe_load(written)["lending"]
+    assert (section["mean"], section["regional"]["bargain"]["beta"]) == (-1.5, 0.125)
+    assert section["fit"] == {"loan.baitiao-bad": row}
+    assert yaml.safe_load(written)["economy"] == yaml.safe_load(text)["economy"]
+    before, after = text.split("\n"), written.split("\n")
+    assert [line for line in after if line not in before and "loan.baitiao-bad" not in line] == [
+        line for line in after if line.startswith(("  mean: -1.5", "      beta: 0.125"))
+    ]

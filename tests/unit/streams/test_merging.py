@@ -96,9 +96,7 @@ def run(seed: int, dying: float) -> tuple[dict[bytes, bytes], list[dict[str, Any
         if batch is not None and draw.random() >= dying:
             for record in batch.records():
                 if record.topic == "p.state.partials.market-share":
-                    assert record.key is not None
-                    assert record.value is not None
-                    state[record.key] = record.value
+                    store(state, record)
                 else:
                     assert record.topic == "p.metrics.market-share"
                     assert record.value is not None
@@ -109,6 +107,13 @@ def run(seed: int, dying: float) -> tuple[dict[bytes, bytes], list[dict[str, Any
             task = fresh(state, compacted=draw.randrange(task.next_offset + 1))
             dying *= 0.9
     return state, rows
+
+
+def store(state: dict[bytes, bytes], record: Any) -> None:
+    """What compaction leaves of a state topic with this record behind it."""
+    state.pop(record.key, None)
+    if record.value is not None:
+        state[record.key] = record.value
 
 
 def closed(rows: list[dict[str, Any]]) -> Counter[str]:

@@ -15,7 +15,7 @@ DAY = 86_400_000
 
 
 def test_metrics_of_topics_that_nobody_tells_are_left_out() -> None:
-    known, of_loans = metrics.load(), {"default-rates", "channel-fees", "joint-lending"}
+    known, of_loans = metrics.load(), {"default-rates", "channel-fees", "joint-lending", "early-warning"}
     assert told(known, ("payments", "operations", "loans")) == known
     assert told(known, ("payments", "operations")).keys() == known.keys() - of_loans - {"bank-income"}
     assert told(known, ("payments", "loans")).keys() == known.keys() - {"institutions", "bank-income"}

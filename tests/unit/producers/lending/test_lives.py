@@ -130,3 +130,19 @@ def test_the_codes_of_kinds_and_products_are_the_schemas() -> None:
 
     for code, kind in enumerate(KINDS):
         assert getattr(life, f"K_{kind}") == code
+
+
+def test_abroad_the_bank_introduces_customers_too() -> None:
+    abroad = topologies.load("abroad")
+    economy = Economy(abroad, 7)
+    lives, referred = Lives(), Counter[str]()
+    emitter = LoanEmitter(economy, "lenders", economy.start_ms)
+    for step in steps(emitter.rows(0, at(2018), at(2020))):
+        lives.take(step)
+        if step["kind"] == "REFERRED":
+            assert PRODUCTS[step["product"]] == "COFINANCED"
+            referred[("BORROWER", "BANK", "PLATFORM")[step["actor"]]] += 1
+        if step["kind"] == "FUNDED" and PRODUCTS[step["product"]] == "COFINANCED":
+            assert 0.009 < step["platform_fen"] / step["amount_fen"] <= 0.2
+    assert 0.2 < referred["BANK"] / referred.total() < 0.5
+    assert not referred["BORROWER"]

@@ -64,6 +64,16 @@ def test_the_shape_of_a_loan() -> None:
     assert (1 + nominal(0.24) / 12) ** 12 == pytest.approx(1.24, abs=1e-12)
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 40])
+def test_quadrature_by_arithmetic_alone(n: int) -> None:
+    nodes, weights = regional.legendre(n)
+    wanted = np.polynomial.legendre.leggauss(n)
+    assert nodes == pytest.approx(wanted[0], abs=1e-14)
+    assert weights == pytest.approx(wanted[1], abs=1e-13)
+    for degree in range(0, 2 * n, 2):
+        assert float((weights * nodes**degree).sum()) == pytest.approx(2 / (degree + 1), abs=1e-12)
+
+
 @pytest.mark.parametrize("quality", [1.0, 0.4, 0.1])
 @pytest.mark.parametrize(("mean", "own", "referred", "highest"), [(-1.9, 3.0, 0.4, 0.1), (-0.8, 1.0, 0.4, 0.2)])
 def test_what_a_bank_expects_of_its_screening(
