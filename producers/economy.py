@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from producers import recursion, releases, seasons
+from producers import recursion, releases, scalar, seasons
 from producers.latency import BANKCARD, NETWORK, Latency
 from producers.lending.market import Market, market
 from producers.lending.offers import Table, table
@@ -151,9 +151,9 @@ def parameters(economy: Economy) -> recursion.Params:
     weight = [f.segments[s].share * f.segments[s].activity for s in SEGMENTS]
     channels = [f.channels[c] for c in CHANNELS]
     size, latency = economy.size, economy.latency
-    mean = [sum(float(size[b] * latency.mean_s[b, r]) for b in range(len(size))) for r in range(4)]
+    mean = [scalar.added(float(size[b] * latency.mean_s[b, r]) for b in range(len(size))) for r in range(4)]
     return recursion.Params(
-        segment_weight=np.array([w / sum(weight) for w in weight]),
+        segment_weight=np.array([w / scalar.added(weight) for w in weight]),
         segment_people=np.array([f.segments[s].share * f.adults for s in SEGMENTS]),
         pace=np.array([f.scenes[s].pace for s in SCENES], dtype=np.float64),
         online=np.array([f.scenes[s].online for s in SCENES], dtype=np.float64),

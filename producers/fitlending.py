@@ -1,13 +1,15 @@
 """Fit of the lending section: `python -m producers.fitlending` writes its free parameters, with what they miss, into
 the topology.
 
-Seven parameters against nine targets, all measured on the simulated loans of the pools concerned (the same draws for
+Seven parameters against eight targets, all measured on the simulated loans of the pools concerned (the same draws for
 every trial): what `metrics.default-rates`, `metrics.channel-fees`, `metrics.joint-lending` and `metrics.bank-income`
-will say of a run over the era. They fall into groups that do not touch one another: mu is steered by Baitiao's bad
-debts, delta by China Merchants Bank's delinquency, the service share by the split of joint loans' revenue, and four of
-the small banks' parameters by five figures of one of them. Rows that should emerge stay out: the gap between Baitiao
-and the banks, Weilidai behind the credit system, the order of non-performing ratios, the year 2024 of the small bank,
-and what the other small banks show.
+will say of a run over the era. They fall into groups that do not touch one another. Three are exactly determined, one
+parameter to one target, and show no more than that the mechanism can carry the figure: mu is steered by Baitiao's bad
+debts, delta by China Merchants Bank's delinquency, the service share by the split of joint loans' revenue. Four of the
+small banks' parameters have five targets, figures of one bank; beside them stand what was set by hand (the path of its
+traffic, the rate of referred loans), which the figures' citations name. Rows that should emerge stay out: the gap
+between Baitiao and the banks, Weilidai behind the credit system, the order of non-performing ratios, the year 2024 of
+the small bank, and what the other small banks show.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import numpy as np
 
 from producers.lending.market import Market
 from producers.philox import seed_word, stream
-from producers.scalar import word
+from producers.scalar import added, word
 
 if TYPE_CHECKING:
     from producers.economy import Economy
@@ -71,7 +71,7 @@ class Months:
 
     def _fees(self, bank: str, today: date) -> int:
         """What the bank earns on the payments that platforms make from its cards."""
-        carried = sum(float(self._economy.day(d).amount_fen[THIRD_PARTY].sum()) for d in self._days(today))
+        carried = added(float(self._economy.day(d).amount_fen[THIRD_PARTY].sum()) for d in self._days(today))
         return round(carried * float(self._economy.size[self._banks[bank]]) * self._figures.costs.platform_fee)
 
     def _cost(self, bank: str, today: date) -> int:
@@ -82,7 +82,7 @@ class Months:
         terms = self._figures.regional
         made: Market = self._economy.market
         place, warm = self._regional.index(bank), self._figures.warm_up_days
-        loans = sum(float(made.state.assets[warm + d, place]) for d in self._days(today))
+        loans = added(float(made.state.assets[warm + d, place]) for d in self._days(today))
         overhead = terms.banks[bank].overhead_yuan_a_year * today.day
         return round((loans * terms.own.cost + overhead) * 100 / 365)
 

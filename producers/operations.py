@@ -14,7 +14,7 @@ from producers.block import Block, Numbering
 from producers.economy import CHANNEL
 from producers.months import Months
 from producers.philox import seed_word, stream
-from producers.scalar import word
+from producers.scalar import added, word
 
 if TYPE_CHECKING:
     from producers.economy import Economy
@@ -129,7 +129,7 @@ class OperationEmitter:
             return round(figures.research.bank_revenue_yuan_a_year * 100 * size * today.day / 365)
         begin = today.toordinal() - self._economy.first.toordinal() - today.day + 1
         days = range(max(0, begin), begin + today.day)
-        carried = sum(float(self._economy.day(d).amount_fen[CHANNEL[name]]) for d in days)
+        carried = added(float(self._economy.day(d).amount_fen[CHANNEL[name]]) for d in days)
         return round(carried * figures.research.platform_fee)
 
     def _research_share(self, name: str, year: int) -> float:

@@ -117,7 +117,7 @@ class People:
 
 def apportion(sizes: list[float]) -> NDArray[np.int16]:
     """int16[4096]: code i in proportion to sizes[i] (largest remainders, at least one place each)."""
-    total = sum(sizes)
+    total = scalar.added(sizes)
     exact = [size / total * (BANK_LUT - len(sizes)) for size in sizes]
     places = [int(x) for x in exact]
     order = sorted(range(len(sizes)), key=lambda i: (places[i] - exact[i], i))

@@ -6,6 +6,7 @@ What is only `compiled` is compiled anew in each process that calls it from Pyth
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
 
@@ -81,6 +82,14 @@ def normal_knots() -> NDArray[np.float64]:
     """`exactmath.normal_knots`."""
     knots: NDArray[np.float64] = _normal_knots_entry()
     return knots
+
+
+def added(values: Iterable[float]) -> float:
+    """The sum, one addition after the other: from Python 3.12 on, the built-in one compensates."""
+    total = 0.0
+    for value in values:
+        total += value
+    return total
 
 
 def word(k0: int, k1: int, c0: int) -> int:

@@ -64,7 +64,7 @@ def scene_share(economy: Economy) -> list[float]:
     """Shares of the six scenes, frequent ones scaled by the fitted weight; they add up to 1."""
     weight = economy.choice.frequent_weight
     raw = [economy.scenes[s].share * (weight if economy.scenes[s].frequent else 1.0) for s in SCENES]
-    total = sum(raw)
+    total = scalar.added(raw)
     return [x / total for x in raw]
 
 
@@ -77,7 +77,7 @@ def day_profile(figures: CalendarFigures) -> NDArray[np.float64]:
         h = int(x // 1)
         f = x - h
         weights.append(hours[h % 24] * (1 - f) + hours[(h + 1) % 24] * f)
-    total = sum(weights)
+    total = scalar.added(weights)
     out = np.zeros(QUARTERS + 1, np.float64)
     running = 0.0
     for quarter, weight in enumerate(weights):

@@ -14,9 +14,18 @@ from topologies.validation import Finding
 from topologies.windows import DAY_MS, union_of
 
 if TYPE_CHECKING:
+    from topologies.lending import TermsFigures
     from topologies.model import Topology
 
 RESERVED_LEVERS = ("horizon",)
+LENDERS_MAX = 63
+"""What a borrower owed to whom is kept in the bits of a word."""
+WEIGHT_MAX = 10**7
+AMOUNT_YUAN_MAX = 1_000_000
+"""Amounts spread: one of a hundred times the mean still fits."""
+DECISION_S_MAX = 20 * 86_400
+"""A decision takes up to five times its median."""
+COFINANCED = "from 0.01 to 0.2, the lower one first"
 
 
 def findings(topology: Topology) -> list[Finding]:
@@ -31,6 +40,7 @@ def findings(topology: Topology) -> list[Finding]:
         _levers,
         _banks,
         _lending,
+        _loans,
         _figures,
     )
     return [finding for check in checks for finding in check(topology)]
@@ -199,6 +209,40 @@ def _lending(topology: Topology) -> Iterator[Finding]:
             yield Finding(loc, f"{name} is no bank", "ids of banks")
         elif lends and told and name not in told:
             yield Finding(loc, f"no source of the topic loans tells of {name}", "lenders that a source of it tells")
+
+
+def _loans(topology: Topology) -> Iterator[Finding]:
+    """What is lent fits the event topic's bounds (schemas.eventtopics), else its events would be dead letters."""
+    lending = topology.lending
+    names = {name for _, name, _, lends in _lenders(topology) if lends}
+    if len(names) > LENDERS_MAX:
+        yield Finding(("lending",), f"has {len(names)} lenders", f"at most {LENDERS_MAX}")
+    pools: list[tuple[tuple[str, ...], int]] = [(("pools", name), pool.weight) for name, pool in lending.pools.items()]
+    terms: list[tuple[tuple[str, ...], TermsFigures]] = [(("offers", name), o) for name, o in lending.offers.items()]
+    regional = lending.regional
+    if lending.joint is not None:
+        terms.append((("joint", "terms"), lending.joint.terms))
+    if regional is not None:
+        pools += [(("regional", "banks", name), bank.weight) for name, bank in regional.banks.items()]
+        terms += [(("regional", role), getattr(regional, role)) for role in ("own", "referred", "cofinanced")]
+        least, most = regional.platform_share
+        if not 0.01 <= least <= most <= 0.2:
+            yield Finding(
+                ("lending", "regional", "platform_share"), f"{least:g} to {most:g} is not allowed", COFINANCED
+            )
+    for path, weight in pools:
+        if weight * lending.thin > WEIGHT_MAX:
+            found = f"{weight} times thin, {lending.thin}, is not allowed"
+            yield Finding(("lending", *path, "weight"), found, f"at most {WEIGHT_MAX} together")
+    for path, each in terms:
+        if each.amount_yuan > AMOUNT_YUAN_MAX:
+            found = f"{each.amount_yuan:g} is not allowed"
+            yield Finding(("lending", *path, "amount_yuan"), found, f"at most {AMOUNT_YUAN_MAX}")
+        decision = each.decision
+        for key in ("median_seconds", "shared_median_seconds"):
+            if (getattr(decision, key) or 0.0) > DECISION_S_MAX:
+                found = f"{getattr(decision, key):g} is not allowed"
+                yield Finding(("lending", *path, "decision", key), found, f"at most {DECISION_S_MAX}, 20 days")
 
 
 def _lenders(topology: Topology) -> Iterator[tuple[tuple[str | int, ...], str, bool, bool]]:

@@ -35,7 +35,8 @@ SCREENED_OUT, REJECTED, ABANDONED, FUNDED = range(4)
 HUNDRED_YUAN_FEN = 10_000
 HALF = 4294967296.0
 NEVER = 9223372036854775807
-NO_HOUR = 60_000
+A_MINUTE_MS = 60_000  # between asking one lender and the next
+DEFAULT_MS = 90 * DAY_MS
 
 
 class Scene(NamedTuple):
@@ -136,11 +137,11 @@ class Open(NamedTuple):
 
 
 @leaf
-def elsewhere(o: Open, lender: int) -> int:
-    """Open loans with other lenders."""
+def elsewhere(o: Open, lender: int, at_ms: int) -> int:
+    """Loans with other lenders that are open at a time."""
     n = 0
     for i in range(o.n[0]):
-        if o.lender[i] != lender:
+        if o.lender[i] != lender and o.funded[i] <= at_ms:
             n += 1
     return n
 
@@ -160,8 +161,8 @@ def close(o: Open, i: int) -> None:
 
 @compiled
 def advance(s: Scene, o: Open, z: float, until_ms: int, bad: Ints, out: Loans) -> None:
-    """Instalments and write-offs before a time, in order. bad[0] : lenders who saw a default, as bits; bad[1] :
-    defaults told to the credit system."""
+    """Instalments and write-offs before a time, in order. bad[0] : lenders who were not paid, as bits; bad[1] :
+    defaults told to the credit system, 90 days later."""
     while o.n[0] > 0:
         i = 0
         for j in range(1, o.n[0]):
@@ -169,11 +170,16 @@ def advance(s: Scene, o: Open, z: float, until_ms: int, bad: Ints, out: Loans) -
                 i = j
         if o.at[i] >= until_ms:
             return
-        if o.failed[i] == 1:
+        if o.failed[i] == 2:
             close(o, i)
             continue
+        if o.failed[i] == 1:
+            bad[1] += o.reported[i]
+            o.failed[i] = 2
+            o.at[i] += s.charge_off_ms - DEFAULT_MS
+            continue
         months = o.months[i]
-        beside = elsewhere(o, o.lender[i])
+        beside = elsewhere(o, o.lender[i], o.at[i])
         if beside != o.beside[i]:
             o.beside[i] = beside
             o.step[i] = -exactmath.log(1.0 - min(exactmath.normal_cdf(o.mean[i] + z + s.overlap * beside), 0.999999))
@@ -182,9 +188,8 @@ def advance(s: Scene, o: Open, z: float, until_ms: int, bad: Ints, out: Loans) -
             if o.row[i] >= 0:
                 out.default[o.row[i]] = o.k[i]
             bad[0] |= np.int64(1) << o.lender[i]
-            bad[1] += o.reported[i]
             o.failed[i] = 1
-            o.at[i] = o.at[i] + s.charge_off_ms
+            o.at[i] += DEFAULT_MS
             continue
         o.k[i] += 1
         if o.k[i] > months:
@@ -195,9 +200,10 @@ def advance(s: Scene, o: Open, z: float, until_ms: int, bad: Ints, out: Loans) -
 
 @compiled
 def decide(
-    s: Scene, i: int, d: int, record: int, z: float, o: Open, bad: Ints, took_ms: float, a: Any, b: Any, c: Any, e: Any
-) -> int:
-    """What becomes of an application for offer i on day d."""
+    s: Scene, i: int, d: int, record: int, z: float, o: Open, bad: Ints, at_ms: int, took_ms: int,
+    a: Any, b: Any, c: Any, e: Any,
+) -> int:  # fmt: skip
+    """What becomes of an application for offer i that is made at a time and decided on day d."""
     own, referred = s.own[d, i, record], s.referred[d, i, record]
     noise = exactmath.normal_quantile(unit(a))
     theirs = exactmath.normal_quantile(unit(b))
@@ -207,7 +213,7 @@ def decide(
             return SCREENED_OUT
     same = 0
     for j in range(o.n[0]):
-        if o.lender[j] == s.lender[i]:
+        if o.lender[j] == s.lender[i] and o.funded[j] <= at_ms:
             same += 1
     known = (bad[0] >> s.lender[i]) & 1 == 1 or (s.reports[d, i] and record == 1 and bad[1] > 0)
     if known or same >= SAME_LENDER or o.n[0] >= OPEN_MAX:
@@ -217,12 +223,12 @@ def decide(
     guess = (precision * z + noise + math.sqrt(referred) * theirs) / (1.0 + precision)
     last = s.cutoff[d, i, record]
     if s.shared[d]:
-        last -= s.overlap * elsewhere(o, s.lender[i])
-    if guess >= last or low(c) >= s.room[d, i] * HALF:
+        last -= s.overlap * elsewhere(o, s.lender[i], at_ms)
+    if guess >= last or low(c) >= s.room[d, i] * HALF or s.ask[d, i] <= 0.0:  # a band that is not offered any more
         return REJECTED
     if s.waits[i]:
         patience = s.patience_log_ms + s.patience_sigma * exactmath.normal_quantile((low(e) + 0.5) / HALF)
-        if exactmath.log(took_ms) > patience:
+        if exactmath.log(float(took_ms)) > patience:
             return ABANDONED
     return FUNDED
 
@@ -243,12 +249,21 @@ def day_at(cumulative: Floats, passed: float, since: int) -> int:
 
 @compiled
 def choose(s: Scene, p: int, d: int, u: float, other: int) -> int:
-    """The offer asked for at a uniform u, or -1; not `other`."""
+    """The offer asked for at a uniform u, or -1; beside offer `other`, one of another lender, if there is any."""
+    whole = 1.0
+    if other >= 0:
+        whole = 0.0
+        for at in range(s.offers_at[p], s.offers_at[p + 1]):
+            if s.lender[s.offers[at]] != s.lender[other]:
+                whole += s.ask[d, s.offers[at]]
+    u *= whole
     for at in range(s.offers_at[p], s.offers_at[p + 1]):
         i = s.offers[at]
+        if other >= 0 and s.lender[i] == s.lender[other]:
+            continue
         u -= s.ask[d, i]
         if u < 0.0:
-            return i if i != other else -1
+            return int(i)
     return -1
 
 
@@ -257,18 +272,23 @@ def apply(
     s: Scene, p: int, i: int, d: int, at_ms: int, borrower: int, serial: int, place: int, purpose: int,
     record: int, z: float, o: Open, bad: Ints, told: Ints, out: Loans,
 ) -> None:  # fmt: skip
-    """An application: decided, and if funded an open loan. told : rows written, whether a platform brought
-    the borrower to a bank before."""
+    """An application: decided on the terms of the day of the decision, and if funded an open loan the same day.
+    told : rows written, whether a platform brought the borrower to a bank before.
+    """
     a, b, c, e = words(s.seed, s.stream, np.uint64(borrower), np.uint64(place), np.uint64(purpose), np.uint64(0))
-    f, g, _h, _i = words(s.seed, s.stream, np.uint64(borrower), np.uint64(place), np.uint64(purpose), np.uint64(1))
+    f, g, h, _i = words(s.seed, s.stream, np.uint64(borrower), np.uint64(place), np.uint64(purpose), np.uint64(1))
     median = s.median_ms[d, i]
     spread = exactmath.exp(s.sigma[i] * exactmath.normal_quantile((high(c) + 0.5) / HALF))
     took = median * min(max(spread, 0.2), 5.0)
-    outcome = decide(s, i, d, record, z, o, bad, took, a, b, c, e)
     took_ms = int(took)
+    d = min((at_ms + took_ms - s.start_ms) // DAY_MS, s.ask.shape[0] - 1)
+    outcome = decide(s, i, d, record, z, o, bad, at_ms, took_ms, a, b, c, e)
     amount = s.amount_fen[i] * interpolate(s.amount_knots, high(e)) >> 20
     amount = max(1, (amount + HUNDRED_YUAN_FEN // 2) // HUNDRED_YUAN_FEN) * HUNDRED_YUAN_FEN
-    funded_ms = at_ms + took_ms + 1000 + ((high(f) * 3_600_000) >> 32)
+    decided_ms = at_ms + took_ms
+    funded_ms = decided_ms + 1000 + ((high(f) * 3_600_000) >> 32)
+    if funded_ms // DAY_MS > decided_ms // DAY_MS:  # else another day's terms might forbid it
+        funded_ms = max(decided_ms + 1, funded_ms // DAY_MS * DAY_MS - 2000)
     row = told[0] if s.mine[i] and serial < SERIALS else -1
     told[0] += 1 if row >= 0 else 0
     if row >= out.borrower.shape[0]:
@@ -290,7 +310,7 @@ def apply(
         out.outcome[row] = outcome
         out.default[row] = 0
         out.on_record[row] = record == 1
-        out.introduced[row] = low(f) / HALF < s.introduced[i]
+        out.introduced[row] = low(h) / HALF < s.introduced[i]
         out.first[row] = outcome == FUNDED and s.brought[i] and told[1] == 0
     if outcome == FUNDED:
         n = o.n[0]
@@ -356,7 +376,7 @@ def _make(stamp: str) -> Any:
                             j = choose(s, p, d, more / s.several[p], i)
                             if j >= 0:
                                 apply(
-                                    s, p, j, d, at_ms + NO_HOUR, borrower, serial, place, ASKED + 1, record, z, o,
+                                    s, p, j, d, at_ms + A_MINUTE_MS, borrower, serial, place, ASKED + 1, record, z, o,
                                     bad, told, out,
                                 )  # fmt: skip
                                 serial += 1

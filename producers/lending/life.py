@@ -28,7 +28,8 @@ CURRENT, DPD1, DPD30, DPD60, DPD90 = range(5)
 PPM = 1_000_000
 YEAR_PPM = 12 * PPM
 REPAYS = np.uint64(7)  # purpose of a draw
-RECOVERY_DAYS = 90
+RECOVERY_DAYS = 30
+"""From the write-off to what is recovered. Loans written off before a run begins are not told."""
 LAST_DAYS = 53
 """Behind its due date by which an instalment that is paid at all is paid."""
 OPENS_MS = 8 * 3_600_000
@@ -287,6 +288,9 @@ def level_fen(amount: int, rate_ppm: int, months: int) -> int:
 def application(t: Terms, x: Loans, r: int, u: Cursor, c: Columns) -> None:
     """From APPLIED to the decision."""
     i, at, took, amount, outcome = x.offer[r], x.applied_ms[r], x.took_ms[r], x.amount_fen[r], x.outcome[r]
+    offered = max(
+        at + took * 3 // 5, (at + took) // DAY_MS * DAY_MS
+    )  # on the day of the decision, on whose terms it is
     put(t, x, r, u, c, at, K_APPLIED, BORROWER, amount)
     put(t, x, r, u, c, at + took // 5, K_SCREENED, t.screener[i], amount)
     if outcome == SCREENED_OUT:
@@ -296,15 +300,16 @@ def application(t: Terms, x: Loans, r: int, u: Cursor, c: Columns) -> None:
         return
     if t.refers[i]:
         put(t, x, r, u, c, at + took * 2 // 5, K_REFERRED, BANK if x.introduced[r] else PLATFORM, amount)
-    n = put(t, x, r, u, c, at + took * 3 // 5, K_OFFERED, t.decider[i], amount)
+    n = put(t, x, r, u, c, offered, K_OFFERED, t.decider[i], amount)
     if n >= 0:
         c.rate_ppm[n] = t.rate_ppm[x.day[r], i]
         c.months[n] = t.months[i]
         c.fee_fen[n] = amount * t.fee_ppm[i] // PPM
     if outcome == ABANDONED:
-        n = put(t, x, r, u, c, at + took * 9 // 10, K_ABANDONED, BORROWER, amount)
+        left = max(at + took * 9 // 10, offered)
+        n = put(t, x, r, u, c, left, K_ABANDONED, BORROWER, amount)
         if n >= 0:
-            c.took_ms[n] = took * 9 // 10
+            c.took_ms[n] = left - at
         return
     n = put(t, x, r, u, c, at + took, K_REJECTED if outcome == REJECTED else K_APPROVED, t.decider[i], amount)
     if n >= 0:

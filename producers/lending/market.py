@@ -129,7 +129,7 @@ class _Making:
             cumulative=cumulative,
             rate_ppm=np.rint(self.rate * PPM).astype(np.int64),
             commission_ppm=np.rint(state.commission * PPM).astype(np.int64),
-            platform_ppm=np.floor(self.platform * PPM + 0.5).astype(np.int64),
+            platform_ppm=np.floor(self.platform * PPM).astype(np.int64),  # never over a cap by rounding
             cutoff=cutoff,
             screen=screen,
             own=own,
@@ -193,7 +193,8 @@ class _Making:
         elif not offer.regional >= 0 and offer.bank == "none":
             self.platform[:, i] = 1.0
         elif offer.role == COFINANCED and self.figures.regional is not None:
-            self.platform[:, i] = sum(self.figures.regional.platform_share) / 2.0
+            least, most = self.figures.regional.platform_share
+            self.platform[:, i] = (least + most) / 2.0
 
     def _money(self) -> Floats:
         """float64[days, offers]: cost of the money in a loan, by its shares."""
@@ -246,6 +247,7 @@ class _Making:
             asked=asked,
             on_record=on_record,
             equity=np.array([bank.equity_yuan for bank in terms.banks.values()], np.float64),
+            overhead=np.array([bank.overhead_yuan_a_year for bank in terms.banks.values()], np.float64),
             rate=self.rate,
             life=self.life,
             exposure=self.exposure,

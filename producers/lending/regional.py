@@ -63,6 +63,7 @@ class Params(NamedTuple):
     asked: Floats  # [days, banks, 3] yuan a day
     on_record: Floats  # [banks]
     equity: Floats  # [banks] yuan
+    overhead: Floats  # [banks] yuan a year
     rate: Floats
     life: Floats
     exposure: Floats
@@ -190,7 +191,7 @@ def _make(stamp: str) -> Any:
                     out.room[d, j] = room
                     out.screening[d, j] = quality[b]
                     out.commission[d, j] = fee[b] if role == REFERRED else 0.0
-                profit = income[b] / 365.0 - lost
+                profit = (income[b] - p.overhead[b]) / 365.0 - lost
                 equity[b] += profit * (1.0 - p.payout) if profit > 0.0 else profit
                 income[b] += new_income - income[b] / (365.0 * p.life[d, i])
                 assets[b] += lent - written - runoff

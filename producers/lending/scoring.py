@@ -20,30 +20,6 @@ from producers.native import compiled
 
 
 @compiled
-def threshold(margin: float, loss_given_default: float) -> float:
-    """The probability of default at which a loan earns nothing; both arguments over what is lent, above 0."""
-    return margin / (margin + loss_given_default)
-
-
-@compiled
-def default_probability(mean: float, z: float) -> float:
-    """PD of a borrower; `mean` is mu - delta v."""
-    return exactmath.normal_cdf(mean + z)
-
-
-@compiled
-def posterior_mean(z: float, noise: float, precision: float) -> float:
-    """m, the lender's best guess of z: `noise` is the standard normal e. Distributed as N(0, tau / (1 + tau))."""
-    return (precision * z + math.sqrt(precision) * noise) / (1.0 + precision)
-
-
-@compiled
-def expected_default(mean: float, guess: float, precision: float) -> float:
-    """E[PD | s] of a borrower of whom the lender guesses m = `guess`."""
-    return exactmath.normal_cdf((mean + guess) / math.sqrt(1.0 + 1.0 / (1.0 + precision)))
-
-
-@compiled
 def cutoff(mean: float, precision: float, highest: float) -> float:
     """The m up to which a lender takes borrowers, which is where E[PD | s] = `highest`, 0 < highest < 1.
 

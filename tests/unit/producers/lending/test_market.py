@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from datetime import date, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -13,10 +14,11 @@ from scipy.stats import norm
 
 import topologies
 from producers.economy import DAY_MS, Economy
-from producers.lending import calendar, expected, regional
+from producers.lending import calendar, regional
 from producers.lending.emitter import LoanEmitter
 from producers.lending.market import loan_shape, nominal
 from producers.lending.scoring import cutoff
+from tests.unit.producers.lending import expected
 from topologies import Topology
 
 SMALL = topologies.load("small")
@@ -158,11 +160,35 @@ def test_a_lender_gets_what_its_screening_promises() -> None:
 
 def test_shared_data_lowers_overlapping_debt() -> None:
     def overlapping(economy: Economy) -> int:
-        found = 0
+        """Loans of alipay funded within a year of one of jd to the same borrower, in both directions."""
+        when: list[dict[int, list[int]]] = []
         for source in ("jd", "alipay"):
             loans = LoanEmitter(economy, source, economy.start_ms).shelf(0).loans
-            found += int((loans.outcome == 3).sum())
-        return found
+            mine: dict[int, list[int]] = {}
+            for row in np.flatnonzero((loans.outcome == 3) & (loans.applied_ms >= at(2018))).tolist():
+                mine.setdefault(int(loans.borrower[row]), []).append(int(loans.funded_ms[row]))
+            when.append(mine)
+        ours, theirs = when
+        return sum(
+            any(abs(one - other) < 365 * DAY_MS for one in ours[borrower] for other in theirs[borrower])
+            for borrower in ours.keys() & theirs.keys()
+        )
 
     world = with_lending(thin=5)
-    assert overlapping(Economy(world, 7, [("data-sharing", True, at(2018))])) < overlapping(Economy(world, 7))
+    shared, alone = overlapping(Economy(world, 7, [("data-sharing", True, at(2018))])), overlapping(Economy(world, 7))
+    assert alone > 1000
+    assert shared < alone - 4 * math.sqrt(alone)
+
+
+def test_on_some_occasions_two_lenders_are_asked() -> None:
+    world = with_lending(thin=5)
+    economy = Economy(world, 7)
+    found: dict[int, list[int]] = {}
+    for source in ("jd", "alipay"):
+        loans = LoanEmitter(economy, source, economy.start_ms).shelf(0).loans
+        for borrower, applied in zip(loans.borrower.tolist(), loans.applied_ms.tolist(), strict=True):
+            found.setdefault(borrower, []).append(applied)
+    times = [sorted(each) for each in found.values()]
+    pairs = sum(later - earlier == 60_000 for each in times for earlier, later in pairwise(each))
+    occasions = sum(map(len, times)) - pairs
+    assert pairs / occasions == pytest.approx(SMALL.lending.pools["unbanked"].several, abs=0.01)

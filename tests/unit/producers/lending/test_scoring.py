@@ -9,11 +9,21 @@ from hypothesis import strategies as st
 from scipy.stats import multivariate_normal, norm
 
 from producers.lending import scoring
-from producers.lending.expected import outcome
+from tests.unit.producers.lending.expected import outcome
 
 MEANS = st.floats(-4, 1)
 PRECISIONS = st.floats(0, 20)
 HIGHEST = st.floats(0.001, 0.6)
+
+
+def posterior_mean(z: float, noise: float, precision: float) -> float:
+    """The best guess of z from s = z + noise / sqrt(precision)."""
+    return (precision * z + math.sqrt(precision) * noise) / (1.0 + precision)
+
+
+def expected_default(mean: float, guess: float, precision: float) -> float:
+    """E[PD | s] where the best guess is `guess`."""
+    return float(norm.cdf((mean + guess) / math.sqrt(1.0 + 1.0 / (1.0 + precision))))
 
 
 @settings(deadline=None)  # kernels are compiled on the first call
@@ -21,25 +31,18 @@ HIGHEST = st.floats(0.001, 0.6)
 def test_the_cutoff_is_where_a_loan_earns_nothing(
     mean: float, precision: float, highest: float, z: float, noise: float
 ) -> None:
-    guess = scoring.posterior_mean(z, noise, precision)
+    guess = posterior_mean(z, noise, precision)
     last = scoring.cutoff(mean, precision, highest)
-    assert scoring.expected_default(mean, last, precision) == pytest.approx(highest, rel=1e-9)
+    assert expected_default(mean, last, precision) == pytest.approx(highest, rel=1e-9)
     if abs(guess - last) > 1e-9:
-        assert (guess < last) == (scoring.expected_default(mean, guess, precision) < highest)
-
-
-def test_a_lender_that_expects_to_lose_does_not_lend() -> None:
-    """Margin and loss at the threshold cancel."""
-    for margin, loss in ((0.02, 0.5), (0.1, 0.9), (1.0, 0.01)):
-        p = scoring.threshold(margin, loss)
-        assert (1 - p) * margin == pytest.approx(p * loss)
+        assert (guess < last) == (expected_default(mean, guess, precision) < highest)
 
 
 def test_the_guess_is_the_posterior_mean() -> None:
     """In a sample of signals, the guess is what regression of z on the signal finds, and its variance is right."""
     draws = np.random.Generator(np.random.Philox(5)).standard_normal((2, 100_000))
     for tau in (0.25, 1.0, 3.0):
-        guess = np.array([scoring.posterior_mean(z, e, tau) for z, e in draws.T])
+        guess = np.array([posterior_mean(z, e, tau) for z, e in draws.T])
         signal = draws[0] + draws[1] / math.sqrt(tau)
         slope = np.cov(draws[0], signal)[0, 1] / np.var(signal)
         assert guess == pytest.approx(tau / (1 + tau) * signal)
@@ -53,8 +56,8 @@ def test_the_closed_form_is_what_borrowers_do(mean: float, tau: float, highest: 
     n = 200_000
     z, noise, fate = np.random.Generator(np.random.Philox(11)).standard_normal((3, n))
     last = scoring.cutoff(mean, tau, highest)
-    taken = np.array([scoring.posterior_mean(a, b, tau) < last for a, b in zip(z, noise, strict=True)])
-    hazard = np.array([scoring.default_probability(mean, a) for a in z[taken]])
+    taken = np.array([posterior_mean(a, b, tau) < last for a, b in zip(z, noise, strict=True)])
+    hazard = np.array([norm.cdf(mean + a) for a in z[taken]])
     defaulted = norm.cdf(fate[taken]) < hazard
     expected = outcome(mean, tau, highest)
     assert taken.mean() == pytest.approx(expected.approved, abs=4 * math.sqrt(expected.approved / n))
