@@ -3,6 +3,7 @@
 import numpy as np
 import numpy.typing as npt
 
+from jinliu.report import intervals
 from jinliu.report.beside import Int64, Steps
 from jinliu.report.facts import Facts, UncoveredError
 from jinliu.report.measured import Measured, measures
@@ -29,9 +30,10 @@ def disclosed(facts: Facts) -> Measured:
         wrong = int(np.argmax(off))
         amount = steps.offers["amount_fen"][wrong] / 100
         note += f"; worst: {off[wrong]:,.0f} millionths off in an offer of {amount:,.2f} yuan"
+    sampled = steps.read < steps.of
     return Measured(
         float(right.mean()),
-        (None,),
+        (intervals.clopper_pearson(int(right.sum()), len(told)) if sampled else None,),
         (f"topic loans, {len(told):,} events OFFERED in stretches of every shard",),
         note=note,
     )

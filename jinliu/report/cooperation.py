@@ -28,6 +28,10 @@ def _accepted(facts: Facts) -> tuple[bool, tuple[str, ...], str]:
     return not alerts and not dead, read, f"{alerts:,} alerts {ORDER_RULE}, {dead:,} steps refused"
 
 
+ROUND_THE_END = 2
+"""A commission is paid a second behind the loan, which may be in the next month."""
+
+
 def _channels(facts: Facts) -> tuple[list[Row], str]:
     """Rows by bank and platform over all whole months of the run."""
     period = facts.months()
@@ -49,7 +53,7 @@ def partnership(facts: Facts) -> Measured:
         held,
         (None,),
         (*read, cells),
-        besides={"a commission was paid for them": commissions > 0 and fee > 0},
+        besides={"one commission was paid for each": abs(loans - commissions) <= ROUND_THE_END and fee > 0},
         note=f"{loans:,} partnership loans, {commissions:,} commissions of {fee:.2%}; {note}",
     )
 

@@ -126,7 +126,7 @@ def _unlike(name: str, value: Any, where: Callable[[Row], bool] = lambda row: Tr
         ("loan.bank-speed", "default-rates", _unlike("approval_p5_ms", 2 * 86_400_000), ""),
         ("loan.npl-order", "default-rates", _late_banks, ""),
         ("loan.weilidai-bureau", "default-rates", _bad_weilidai, "not so: after below before"),
-        ("coop.partnership", "channel-fees", _unlike("commissions", 0), "not so: a commission was paid for them"),
+        ("coop.partnership", "channel-fees", _unlike("commissions", 0), "not so: one commission was paid for each"),
         ("coop.cofinance", "channel-fees", _unlike("commissions", 1), "no commission where nothing else was referred"),
         (
             "coop.cofinance",
