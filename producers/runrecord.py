@@ -140,7 +140,7 @@ class _HeaderReader(TopicReader):
 
 
 def unfinished(options: Options, ids: Mapping[str, int], run: Run) -> tuple[str, ...]:
-    """Sources of the run that have not told their end, in the order of the roster. Raises TopicMissingError."""
+    """Sources of the run that have not told their end, in the topology's order. Raises TopicMissingError."""
     with TopicReader(options.broker, options.topic(RUNS), ids, "jinliu-run") as reader:
         closed = {
             entry.value["source"]
@@ -148,7 +148,8 @@ def unfinished(options: Options, ids: Mapping[str, int], run: Run) -> tuple[str,
             if entry.name == "progress" and entry.value is not None
             and entry.value["run"] == run.id and entry.value["closed"]
         }  # fmt: skip
-    return tuple(source for source in run.sources() if source not in closed)
+    known = [source.name for source in options.topology.sources]
+    return tuple(sorted((source for source in run.sources() if source not in closed), key=known.index))
 
 
 def topology_decisions(policies: Iterable[Any]) -> list[Decision]:
