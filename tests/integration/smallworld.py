@@ -37,6 +37,8 @@ def topology() -> Any:
         name="small",
         digest=DIGEST,
         population=PEOPLE,
+        borrowers=0,
+        policies=(),
         banks=BANKS,
         institutions=tuple(
             SimpleNamespace(id=name, name=name, kind=kind, certified=None) for name, kind in kinds.items()
@@ -69,7 +71,7 @@ def run_record() -> dict[str, Any]:
 
 def topic_names() -> dict[str, tuple[int, bool]]:
     """Name without prefix to (partitions, compacted)."""
-    names = {"runs": (1, True), "policies": (1, True)}
+    names = {"runs": (1, True), "policies": (1, True), "alerts": (1, False)}
     for topic in ("payments", "operations"):
         names |= {topic: (SHARDS, False), f"state.{topic}": (SHARDS, True), f"{topic}.dead": (SHARDS, False)}
     for metric in metrics.load().values():
