@@ -20,6 +20,8 @@ from streams import metrics
 if TYPE_CHECKING:
     from topologies import Topology
 
+RARE = ("early-warning",)
+"""Metrics without a row in a short run: no bank may have taken a referral in it."""
 HEADER = 5  # bytes: zero and schema id
 
 Place = tuple[str, str, int]
@@ -55,7 +57,7 @@ def assert_whole(address: str, world: Topology, seed: int, start_ms: int, end_ms
     assert folded == events, f"not folded as told: {sorted(folded.items() ^ events.items())[:6]} ({about})"
     assert sum(folded.values()) > 0, about
     for name, rows in newest.items():
-        assert rows, f"no rows of {name} ({about})"
+        assert rows or name in RARE, f"no rows of {name} ({about})"
         open_or_less = [row for row in rows.values() if row.status != "FINAL" or row.missing]
         assert not open_or_less, f"{len(open_or_less)} rows of {name} not FINAL: {open_or_less[:2]} ({about})"
 

@@ -14,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 from kafka import KafkaAdminClient
 
 from schemas import catalog, wire
-from streams import metrics
+from streams import metrics, plan
 from streams.deadletters import SUFFIX
 from tests.integration.faultworker import Worker
 from tests.integration.smallworld import (
@@ -28,7 +28,8 @@ from tests.integration.smallworld import (
     newest_rows,
 )
 
-OWNED = 2 * SHARDS + 2 * sum(bool(metric.rollups) for metric in metrics.load().values())
+TOLD = plan.told(metrics.load(), ("payments", "operations"))
+OWNED = 2 * SHARDS + 2 * sum(bool(metric.rollups) for metric in TOLD.values())
 
 Start = Callable[[], Worker]
 
