@@ -18,8 +18,8 @@ from jinliu.broker import running
 from tests.waiting import wait_until
 
 SPAN = ("--topology", "small", "--from", "2018-04-01", "--to", "2018-04-12")
-WINDOWS = 12 + 1 + 12 + 1 + 1
-"""Days and months of market-share and payment-quality, months of institutions."""
+WINDOWS = 12 + 1 + 12 + 1 + 1 + 5
+"""Days and months of market-share and payment-quality, months of institutions and of the five metrics of loans."""
 
 
 def told(*words: str, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -48,7 +48,7 @@ def test_the_summary_of_a_span(run: tuple[str, dict[str, Any]]) -> None:
         "events", "dead", "late", "duplicate", "windows_final", "windows_incomplete", "wall_s", "cpu_s", "rss_mb_max",
         "complete", "missing_sources", "windows_open",
     }  # fmt: skip
-    assert set(summary["events"]) == {"payments", "operations"}
+    assert set(summary["events"]) == {"payments", "operations", "loans"}
     assert summary["events"]["payments"] > 1000
     assert (summary["dead"], summary["late"], summary["duplicate"]) == (0, 0, 0)
     assert (summary["windows_final"], summary["windows_incomplete"]) == (WINDOWS, 0)
