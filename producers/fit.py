@@ -294,7 +294,8 @@ def main() -> None:
     print(EXACT)
     if not chosen.dry:
         path = Path(topologies.__file__).parent / "china.yaml"
-        path.write_text(write(path.read_text(), {p.path: v for p, v in zip(PARAMETERS, values, strict=True)}, rows))
+        found = {p.path: v for p, v in zip(PARAMETERS, values, strict=True)}
+        path.write_text(write(path.read_text(), "economy", found, rows, "producers.fit"))
 
 
 if __name__ == "__main__":

@@ -12,20 +12,11 @@ class FitFileError(JinliuError):
     """The topology's text lacks the place of a fitted figure."""
 
 
-def write(text: str, values: Mapping[tuple[str, ...], float], rows: Mapping[str, Mapping[str, float]]) -> str:
-    """The text with each path of the economy section set to its value and the section's `fit:` block replaced by
-    `rows`."""
-    return _write(text, "economy", values, rows, "python -m producers.fit")
-
-
-def write_lending(text: str, values: Mapping[tuple[str, ...], float], rows: Mapping[str, Mapping[str, float]]) -> str:
-    """The same for the lending section."""
-    return _write(text, "lending", values, rows, "python -m producers.fitlending")
-
-
-def _write(
+def write(
     text: str, section: str, values: Mapping[tuple[str, ...], float], rows: Mapping[str, Mapping[str, float]], by: str
 ) -> str:
+    """The text with each path of a section set to its value and the section's `fit:` block, its last, replaced by
+    `rows`. by: the module that was run."""
     for path, value in values.items():
         text = put(text, (section, *path), value)
     head, begin, rest = re.split(rf"(?m)^({section}:.*\n)", text, maxsplit=1)
@@ -35,7 +26,9 @@ def _write(
         f"    {name}: {{target: {row['target']:.6g}, model: {row['model']:.6g}, relative: {row['relative']:.3g}}}"
         for name, row in rows.items()
     ]
-    made = "\n".join([inside, f"  fit:                          # written by `{by}`", *(_floats(x) for x in lines), ""])
+    made = "\n".join(
+        [inside, f"  fit:                          # written by `python -m {by}`", *(_floats(x) for x in lines), ""]
+    )
     return head + begin + made + ("\n" + behind[0] if behind else "")
 
 

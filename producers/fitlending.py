@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from scipy.optimize import least_squares  # type: ignore[import-untyped, unused-ignore]
 
 from producers.economy import Economy
-from producers.fitfile import write_lending
+from producers.fitfile import write
 from producers.lending import life
 from producers.lending.emitter import LoanEmitter
 from producers.months import Months
@@ -298,7 +298,7 @@ def main() -> None:
     if not chosen.dry:
         path = Path(topologies.__file__).parent / "china.yaml"
         values = {p.path: value_of(topology, p.path) for group in GROUPS for p in group.parameters}
-        path.write_text(write_lending(path.read_text(), values, rows))
+        path.write_text(write(path.read_text(), "lending", values, rows, "producers.fitlending"))
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def cap(facts: Facts) -> Measured:
     )
 
 
-@measures("coop.reverse-referral", put_in=("lending.regional.introduced",))
+@measures("coop.reverse-referral")
 def reverse_referral(facts: Facts) -> Measured:
     """Co-financed loans whose customer the bank introduces to the platform."""
     regional = facts.topology.lending.regional
@@ -116,7 +116,7 @@ def reverse_referral(facts: Facts) -> Measured:
     )
 
 
-@measures("coop.split", put_in=("lending.joint.service",))
+@measures("coop.split")
 def split(facts: Facts) -> Measured:
     """The platforms' share of the interest of joint loans that were made while the cap held."""
     period = facts.months(facts.decided(CAP_LEVER, CAP) + LIFE)
@@ -134,7 +134,7 @@ def split(facts: Facts) -> Measured:
     )
 
 
-@measures("coop.capital-cost", put_in=("lending.funding",))
+@measures("coop.capital-cost")
 def capital_cost(facts: Facts) -> Measured:
     """The platforms' cost of funds less the banks', a year, on the same joint loans."""
     period = facts.usual()
@@ -157,9 +157,7 @@ def capital_cost(facts: Facts) -> Measured:
     )
 
 
-@measures(
-    "coop.long-tail", put_in=("lending.pools.unbanked.occasions_a_year", "lending.joint.ask", "lending.regional.banks")
-)
+@measures("coop.long-tail")
 def long_tail(facts: Facts) -> Measured:
     """Borrowers with a first loan through a platform in 2022 over 2021, less 1."""
     counts, variances, told, read = [], [], [], []

@@ -45,7 +45,7 @@ def bank_speed(facts: Facts) -> Measured:
     return _speed(facts, "CARD", ["approval_p5_ms", "approval_p95_ms"], DAY_MS)
 
 
-@measures("loan.baitiao-users", put_in=("lending.pools.unbanked", "lending.offers.baitiao"))
+@measures("loan.baitiao-users")
 def baitiao_users(facts: Facts) -> Measured:
     """Distinct borrowers with Baitiao on the books in 2022."""
     rows = [row for row in facts.whole_year(RATES, 2022) if row["lender"] == ALL and row["product"] == "BAITIAO"]
@@ -121,7 +121,7 @@ def _later(month: date, n: int) -> date:
     return date(number // 12, number % 12 + 1, 1)
 
 
-@measures("loan.baitiao-bad", put_in=("lending.mean",))
+@measures("loan.baitiao-bad")
 def baitiao_bad(facts: Facts) -> Measured:
     """Defaulted over disbursed amount of Baitiao's matured vintages."""
     loans = matured(facts, ALL, "BAITIAO")
@@ -139,7 +139,7 @@ def baitiao_gap(facts: Facts) -> Measured:
     return Measured(baitiao.rate - banks.rate, (interval,), (baitiao.read, banks.read), note=note)
 
 
-@measures("loan.cmb-delinquency", put_in=("lending.discipline",))
+@measures("loan.cmb-delinquency")
 def cmb_delinquency(facts: Facts) -> Measured:
     """Outstanding 30 days or more past due over all outstanding on China Merchants Bank's cards, the mean of months.
 

@@ -132,7 +132,7 @@ def duplicates(facts: Facts) -> Measured:
     return Measured(pair.values, pair.bounds(intervals.total), pair.read, note=note)
 
 
-@measures("loan.sme-days", put_in=("lending.offers.icbc-sme.decision", "lending.offers.ccb-sme.decision"))
+@measures("loan.sme-days")
 def sme_days(facts: Facts) -> Measured:
     """Median days from application to approval of small firms, without and with shared data; the months' mean."""
     pools, products = _who(facts.topology.lending, lambda _, terms: terms.product == "SME")
@@ -165,7 +165,7 @@ def cap_depth(facts: Facts) -> Measured:
     return Measured(pair.values, pair.bounds(intervals.total), pair.read, note=note)
 
 
-@measures("api.churn", put_in=("lending.patience",))
+@measures("api.churn")
 def churn(facts: Facts) -> Measured:
     """Applicants for real-time credit who leave before the decision, with protocol conversion less without.
 

@@ -29,7 +29,7 @@ def _spanning(facts: Facts, first: int, last: int) -> None:
         raise UncoveredError(f"needs a run over {period}; this one is over {facts.span}")
 
 
-@measures("coop.fee-rise", put_in=("lending.regional.bargain.beta",))
+@measures("coop.fee-rise")
 def fee_rise(facts: Facts) -> Measured:
     """Commission over what was originated by partnership, of the bank under study, 2018 and 2023."""
     _spanning(facts, 2018, 2023)
@@ -47,10 +47,7 @@ def fee_rise(facts: Facts) -> Measured:
     return Measured(tuple(values), tuple(bounds), tuple(read), note=note)
 
 
-GROWN = ("lending.regional.traffic", "lending.regional.referred_mean", "lending.regional.own.rate")
-
-
-@measures("coop.lanhai-growth", put_in=(*GROWN, "lending.regional.bargain.beta", "lending.regional.banks.lan-hai"))
+@measures("coop.lanhai-growth")
 def growth(facts: Facts) -> Measured:
     """Assets at the year's end, revenue and profit, 2023 over 2018."""
     _spanning(facts, 2018, 2023)

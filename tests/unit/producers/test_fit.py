@@ -9,7 +9,7 @@ import yaml  # type: ignore[import-untyped, unused-ignore]
 import topologies
 from producers import fit, fitlending
 from producers.economy import Economy
-from producers.fitfile import FitFileError, put, write, write_lending
+from producers.fitfile import FitFileError, put, write
 from topologies import claims
 
 
@@ -58,9 +58,9 @@ def test_writing_touches_only_the_fitted_figures() -> None:
     text = "name: x\neconomy:\n  # a comment\n  a:\n    b: 1  # kept\n  c: 2\n"
     assert put(text, ("economy", "a", "b"), 1e-5) == text.replace("b: 1 ", "b: 1.0e-05 ")
     rows = {"row": {"target": 1.0, "model": 2.0, "relative": 1.0}}
-    once = write(text, {("c",): 3.5}, rows)
+    once = write(text, "economy", {("c",): 3.5}, rows, "producers.fit")
     assert "  c: 3.5\n" in once
-    assert write(once, {("c",): 3.5}, rows) == once
+    assert write(once, "economy", {("c",): 3.5}, rows, "producers.fit") == once
     with pytest.raises(FitFileError, match="no line for"):
         put(text, ("economy", "z"), 1.0)
 
@@ -68,12 +68,13 @@ def test_writing_touches_only_the_fitted_figures() -> None:
 def test_the_lending_section_is_written_in_place() -> None:
     text = Path(topologies.__file__).with_name("china.yaml").read_text()
     row = {"target": 0.032, "model": 0.0321, "relative": 0.003}
-    written = write_lending(text, {("mean",): -1.5, ("regional", "bargain", "beta"): 0.125}, {"loan.baitiao-bad": row})
-    again = write_lending(written, {}, {"loan.baitiao-bad": row})
+    rows, by = {"loan.baitiao-bad": row}, "producers.fitlending"
+    written = write(text, "lending", {("mean",): -1.5, ("regional", "bargain", "beta"): 0.125}, rows, by)
+    again = write(written, "lending", {}, rows, by)
     assert again == written
     section = yaml.safe_load(written)["lending"]
     assert (section["mean"], section["regional"]["bargain"]["beta"]) == (-1.5, 0.125)
-    assert section["fit"] == {"loan.baitiao-bad": row}
+    assert section["fit"] == rows
     assert yaml.safe_load(written)["economy"] == yaml.safe_load(text)["economy"]
     before, after = text.split("\n"), written.split("\n")
     assert [line for line in after if line not in before and "loan.baitiao-bad" not in line] == [

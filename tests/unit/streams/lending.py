@@ -9,6 +9,7 @@ from typing import Any
 
 from streams.plan import TopicPlan
 from streams.windows import month_of
+from tests.unit.streams import chunks
 from tests.unit.streams.chunks import WORLD, tick
 
 LENDING_WORLD = replace(
@@ -19,41 +20,7 @@ LENDING_WORLD = replace(
 NONE = "none"
 MARKS = ("CURRENT", "DPD1", "DPD30", "DPD60", "DPD90")
 BY_PLATFORM = ("PARTNERSHIP", "COFINANCED", "JOINT")
-LOAN: dict[str, Any] = {
-    "source": "banks",
-    "seq": 1,
-    "event_time": 0,
-    "loan_id": 0,
-    "borrower_id": 0,
-    "weight": 100,
-    "kind": "APPLIED",
-    "product": "CARD",
-    "lender": "icbc",
-    "bank": "icbc",
-    "platform": NONE,
-    "actor": "BORROWER",
-    "vintage": 0,
-    "months_on_book": 0,
-    "arrears": "CURRENT",
-    "amount_fen": 1000,
-    "principal_fen": 0,
-    "interest_fen": 0,
-    "bank_fen": 0,
-    "platform_fen": 0,
-    "platform_interest_fen": 0,
-    "service_fen": 0,
-    "bank_funding_fen": 0,
-    "platform_funding_fen": 0,
-    "outstanding_fen": 0,
-    "bank_outstanding_fen": 0,
-    "took_ms": 0,
-    "rate_ppm": 0,
-    "apr_ppm": 0,
-    "months": 0,
-    "fee_fen": 0,
-    "on_record": False,
-    "first": False,
-}
+WEIGHT = 100
 NULLABLE = (
     "principal_fen", "interest_fen", "bank_fen", "platform_fen", "platform_interest_fen", "service_fen",
     "bank_funding_fen", "platform_funding_fen", "outstanding_fen", "bank_outstanding_fen", "rate_ppm", "apr_ppm",
@@ -62,7 +29,7 @@ NULLABLE = (
 
 
 def loan(**fields: Any) -> dict[str, Any]:
-    return LOAN | fields
+    return chunks.loan(**({"weight": WEIGHT} | fields))
 
 
 def with_nulls(event: dict[str, Any]) -> dict[str, Any]:
@@ -96,7 +63,7 @@ class Life:
         elif self.stage in ("NONE", "APPLIED", "SCREENED", "REFERRED", "OFFERED"):
             self.vintage = month
         aged = {"vintage": self.vintage, "months_on_book": month - self.vintage}
-        event = LOAN | self.fixed | {"event_time": time_ms, "kind": kind, "actor": self._actor(kind)} | aged | fields
+        event = chunks.LOAN | self.fixed | {"event_time": time_ms, "kind": kind, "actor": self._actor(kind)} | aged | fields
         self._move(kind)
         return event
 
