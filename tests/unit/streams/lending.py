@@ -63,7 +63,8 @@ class Life:
         elif self.stage in ("NONE", "APPLIED", "SCREENED", "REFERRED", "OFFERED"):
             self.vintage = month
         aged = {"vintage": self.vintage, "months_on_book": month - self.vintage}
-        event = chunks.LOAN | self.fixed | {"event_time": time_ms, "kind": kind, "actor": self._actor(kind)} | aged | fields
+        said = {"event_time": time_ms, "kind": kind, "actor": self._actor(kind)} | aged | fields
+        event = chunks.LOAN | self.fixed | said
         self._move(kind)
         return event
 
