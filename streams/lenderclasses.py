@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from streams.loanproducts import OF_BANKS, OF_PLATFORMS
 from streams.metric import Folded, Int64, World, totalled
 
 ALL, TRADITIONAL_BANKS, PLATFORMS = "ALL", "TRADITIONAL_BANKS", "PLATFORMS"
 TRADITIONAL = ("state-bank", "joint-stock-bank", "city-bank", "rural-bank")
-OWN = ("CARD", "CONSUMER", "SME")
-OF_PLATFORMS = ("BAITIAO", "WEILIDAI", "JOINT")
 
 
 class LenderClasses:
@@ -27,7 +26,7 @@ class LenderClasses:
         products = [str(product) for product in folded.symbols("product")]
         self.lenders, self.products = [*lenders, TRADITIONAL_BANKS, PLATFORMS, ALL], [*products, ALL]
         self.traditional = np.array([world.kinds.get(lender) in TRADITIONAL for lender in lenders])
-        own, platforms = (np.array([product in names for product in products]) for names in (OWN, OF_PLATFORMS))
+        own, platforms = (np.array([product in names for product in products]) for names in (OF_BANKS, OF_PLATFORMS))
         self._masks = (self.traditional[:, None] & own, np.ones_like(self.traditional)[:, None] & platforms)
 
     def of(self, cells: Int64) -> Int64:

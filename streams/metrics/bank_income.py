@@ -18,13 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from streams.loanproducts import ALONE, REFERRED
 from streams.measures import count, total
 from streams.metric import Merged, Metric, Window, ratio, totalled
 from streams.rollup import Rollup
 from streams.rows import Row, doc
 
 ALL = "ALL"
-ALONE = ("BAITIAO", "WEILIDAI", "CARD", "CONSUMER", "SME", "PARTNERSHIP", "COFINANCED")
 TOLD = {
     "platform_fees_fen": "PLATFORM_FEES",
     "branch_cost_fen": "BRANCH_COST",
@@ -73,7 +73,7 @@ INCOME = Rollup(
         "interest": total("interest_fen", times="weight", where={"kind": "REPAID"}),
         "platform_interest": total("platform_interest_fen", times="weight", where={"kind": "REPAID"}),
         "service": total("service_fen", times="weight", where={"kind": "REPAID"}),
-        "fees_fen": total("fee_fen", times="weight", where={"kind": "FUNDED", "product": ALONE}),
+        "fees_fen": total("fee_fen", times="weight", where={"kind": "FUNDED", "product": (*ALONE, *REFERRED)}),
         "funding_fen": total("bank_funding_fen", times="weight"),
         "commission_fen": total("amount_fen", times="weight", where={"kind": "COMMISSION"}),
         "charged_off_fen": total("bank_fen", times="weight", where={"kind": "CHARGED_OFF"}),

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from streams.alarm import Alarm
+from streams.loanproducts import ALONE, REFERRED
 from streams.measures import Measure, Symbol, count, total
 from streams.metric import Int64, Merged, Metric, Window, ratio, totalled
 from streams.rollup import Rollup
@@ -26,13 +27,11 @@ from streams.rows import Row, doc
 from streams.windows import month_of
 
 ALL = "ALL"
-REFERRED = ("PARTNERSHIP", "COFINANCED")
-OWN = ("BAITIAO", "WEILIDAI", "CARD", "CONSUMER", "SME")
 GROUPS: Mapping[str, Symbol | tuple[Symbol, ...]] = {
     "partnership": "PARTNERSHIP",
     "cofinanced": "COFINANCED",
     "joint": "JOINT",
-    "own": OWN,
+    "own": ALONE,
 }
 MONTHS = 12
 
@@ -97,7 +96,7 @@ def originations() -> dict[str, Measure]:
 def outcomes() -> dict[str, Measure]:
     """What was funded and what defaulted, referred and own."""
     measures: dict[str, Measure] = {}
-    for group, products in (("referred", REFERRED), ("own", OWN)):
+    for group, products in (("referred", REFERRED), ("own", ALONE)):
         funded = {"kind": "FUNDED", "product": products}
         defaulted = {"kind": "PAST_DUE", "arrears": "DPD90", "product": products}
         measures[f"{group}_loans_so_far"] = count(where=funded)

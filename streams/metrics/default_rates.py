@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from streams.alarm import Alarm
-from streams.lenderclasses import ALL, LABELS, OF_PLATFORMS, OWN, PLATFORMS, TRADITIONAL_BANKS, LenderClasses
+from streams.lenderclasses import ALL, LABELS, PLATFORMS, TRADITIONAL_BANKS, LenderClasses
 from streams.loanmoney import FLOWS, MONEY, MONEY_KINDS, money
+from streams.loanproducts import OF_BANKS, OF_PLATFORMS
 from streams.measures import count, distinct, histogram, overlap, total
 from streams.metric import Merged, Metric, Window, ratio, totalled
 from streams.quantiles import or_none, quantile, quantiles_sql
@@ -166,7 +167,7 @@ OWN_VINTAGES = Rollup(
     name="own-vintages",
     topic="loans",
     keys=("lender", "months_on_book"),
-    where={"kind": MONEY_KINDS, "product": OWN},
+    where={"kind": MONEY_KINDS, "product": OF_BANKS},
     measures=money(),
 )
 PRODUCTS = Rollup(

@@ -29,13 +29,13 @@ from typing import Any
 import numpy as np
 
 from streams.alarm import Alarm
+from streams.loanproducts import REFERRED
 from streams.measures import Measure, Where, count, total
 from streams.metric import Folded, Int64, Merged, Metric, Window, ratio, totalled
 from streams.rollup import Rollup
 from streams.rows import Row, doc
 from streams.windows import month_of
 
-REFERRED = ("PARTNERSHIP", "COFINANCED")
 NONE = "none"
 YEAR = 12
 AGES = tuple(range(6, 18))
