@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from rich.console import Console, Group
+from rich.console import Console, Group, JustifyMethod
 from rich.live import Live
 from rich.table import Table
 from rich.text import Text
@@ -18,7 +19,20 @@ if TYPE_CHECKING:
 REFRESH_S = 0.25
 LINE_S = 2.0
 BAR = 24
-NAMES = {"ALIPAY": "Alipay", "WECHAT_PAY": "WeChat Pay", "UNIONPAY": "UnionPay", "BANK": "banks' own"}
+SHARE_COLUMNS: Mapping[str, JustifyMethod] = {
+    "channel": "left", "share of amount": "left", "": "right", "payments": "right", "yuan": "right", "status": "left",
+}  # fmt: skip
+LOAN_COLUMNS: Mapping[str, JustifyMethod] = {
+    "lender": "left", "yuan owed": "right", "yuan lent": "right", "30+ days late": "right", "90+ days": "right",
+    "status": "left",
+}  # fmt: skip
+LENDERS = 2
+CLASSES = ("TRADITIONAL_BANKS", "PLATFORMS")
+ALL = "ALL"
+NAMES = {
+    "ALIPAY": "Alipay", "WECHAT_PAY": "WeChat Pay", "UNIONPAY": "UnionPay", "BANK": "banks' own",
+    "TRADITIONAL_BANKS": "banks alone", "PLATFORMS": "platforms", ALL: "all",
+}  # fmt: skip
 
 
 class View(Protocol):
@@ -72,17 +86,19 @@ class Lines:
         self._console.print(f"{what}: {text}", markup=False)
 
     def show(self, overview: Overview, last: bool = False) -> None:
-        """Simulated date, shares, events and windows."""
+        """Simulated date, shares and loans, events and windows."""
         rate = self._rate.look(overview.total("folded"))
         now = time.monotonic()
         if (not last and now - self._at < LINE_S) or overview.sim_ms is None:
             return
         self._at = now
-        shares = "  ".join(
-            f"{NAMES.get(name, name)} {row.share or 0:.1%}" for name, row in sorted(overview.share.items())
-        )
+        said = [f"{NAMES.get(name, name)} {row.share or 0:.1%}" for name, row in sorted(overview.share.rows.items())]
+        lent = overview.lent.rows.get(ALL)
+        if lent is not None:
+            owed = number(lent.outstanding_weighted_fen / 100)
+            said.append(f"loans {owed} yuan, {lent.npl_ratio or 0:.2%} 90 days late")
         self._console.print(
-            f"{day(overview.sim_ms)}  {shares}  | {overview.total('folded'):,} events, {rate:,.0f}/s, "
+            f"{day(overview.sim_ms)}  {'  '.join(said)}  | {overview.total('folded'):,} events, {rate:,.0f}/s, "
             f"windows {overview.windows('FINAL'):,} final {overview.windows('INCOMPLETE'):,} incomplete "
             f"of {overview.expected:,}",
             markup=False,
@@ -111,59 +127,74 @@ class Terminal:
         if not self._open:
             self._live.start()
             self._open = True
-        self._live.update(_picture(overview, rate), refresh=True)
+        self._live.update(picture(overview, rate), refresh=True)
         if last:
             self._live.stop()
 
 
-def _picture(overview: Overview, rate: float) -> Group:
+def picture(overview: Overview, rate: float) -> Group:
+    """A table for each of payments and loans that is told of, and what has happened. rate: events a second."""
     when = day(overview.sim_ms) if overview.sim_ms is not None else "waiting for the first window ..."
-    shown = {row.window_start for row in overview.share.values()}
     title = Text.assemble(("jinliu 金流  ", "bold"), (when, "bold cyan"))
-    table = Table(title=title, title_justify="left", expand=False)
-    for name, justify in (
-        ("channel", "left"),
-        ("share of amount", "left"),
-        ("", "right"),
-        ("payments", "right"),
-        ("yuan", "right"),
-        ("status", "left"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
-    for channel, row in sorted(overview.share.items(), key=lambda each: -(each[1].share or 0)):
-        share = row.share or 0.0
-        bar = "█" * round(share * BAR)
-        table.add_row(
-            NAMES.get(channel, channel), Text(bar, style="cyan"), f"{share:.2%}", number(row.payments_weighted),
-            number(row.amount_weighted_fen / 100), row.status.lower(),
-        )  # fmt: skip
-    if shown:
-        table.caption = f"the newest closed day: {day(max(shown))}" if _closed(overview) else "the first window fills"
-        table.caption_justify = "left"
+    tables = [made(newest.rows) for made, newest in ((_shares, overview.share), (_loans, overview.lent)) if newest.rows]
     facts = (
         f"{overview.total('folded'):,} events ({rate:,.0f}/s)  lag {overview.lag:,}  "
         f"windows {overview.windows('FINAL'):,} final, "
         f"{overview.windows('INCOMPLETE'):,} incomplete of {overview.expected:,}  late {overview.total('late')}  "
         f"duplicate {overview.total('duplicate')}  dead {overview.total('dead')}"
     )
+    quality = [Text(_quality(overview))] if overview.quality is not None else []
     return Group(
-        table, Text(_quality(overview)), Text(facts, style="dim"), Text("Ctrl-C stops and keeps the data", style="dim")
+        title, *tables, *quality, Text(facts, style="dim"), Text("Ctrl-C stops and keeps the data", style="dim")
     )
+
+
+def _table(rows: Mapping[str, Any], columns: Mapping[str, JustifyMethod]) -> Table:
+    """A table about the window of some rows, still empty."""
+    table = Table(expand=False, caption_justify="left")
+    for name, justify in columns.items():
+        table.add_column(name, justify=justify)
+    row = next(iter(rows.values()))
+    closed = all(each.status != "PROVISIONAL" for each in rows.values())
+    table.caption = f"the newest closed {row.window}: {day(row.window_start)}" if closed else "the first window fills"
+    return table
+
+
+def _shares(rows: Mapping[str, Any]) -> Table:
+    table = _table(rows, SHARE_COLUMNS)
+    for channel, row in sorted(rows.items(), key=lambda each: -(each[1].share or 0)):
+        share = row.share or 0.0
+        bar = "█" * round(share * BAR)
+        table.add_row(
+            NAMES.get(channel, channel), Text(bar, style="cyan"), f"{share:.2%}", number(row.payments_weighted),
+            number(row.amount_weighted_fen / 100), row.status.lower(),
+        )  # fmt: skip
+    return table
+
+
+def _loans(rows: Mapping[str, Any]) -> Table:
+    """Classes of lenders, the single lenders with the most outstanding, and all."""
+    table = _table(rows, LOAN_COLUMNS)
+    by_size = sorted(rows, key=lambda name: -rows[name].outstanding_weighted_fen)
+    lenders = [name for name in by_size if name not in (*CLASSES, ALL)]
+    for name in filter(rows.__contains__, (*CLASSES, *lenders[:LENDERS], ALL)):
+        row = rows[name]
+        table.add_row(
+            NAMES.get(name, name), number(row.outstanding_weighted_fen / 100), number(row.funded_weighted_fen / 100),
+            f"{row.delinquency_ratio or 0:.2%}", f"{row.npl_ratio or 0:.2%}", row.status.lower(),
+        )  # fmt: skip
+    return table
 
 
 def _quality(overview: Overview) -> str:
     row = overview.quality
-    if row is None or row.success_rate is None:
+    if row.success_rate is None:
         return ""
     return (
         f"{row.window} from {day(row.window_start)}: {row.success_rate:.4%} succeed, "
         f"response p50 {row.latency_p50_ms:.0f} ms p99 {row.latency_p99_ms:.0f} ms, "
         f"{row.phished_users or 0:,} of {row.qr_users or 0:,} simulated people phished"
     )
-
-
-def _closed(overview: Overview) -> bool:
-    return all(row.status != "PROVISIONAL" for row in overview.share.values())
 
 
 def number(value: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from streams import metrics
@@ -15,6 +16,22 @@ if TYPE_CHECKING:
     from topologies import Topology
 
 CLOSED = ("FINAL", "INCOMPLETE")
+
+
+@dataclass(slots=True)
+class Newest:
+    """Rows of the newest closed window; until one has closed, of the newest one (of which parts may be told)."""
+
+    rows: dict[str, Any] = field(default_factory=dict)
+    _window: tuple[bool, int] | None = None
+
+    def take(self, name: str, row: Any) -> None:
+        """The row called `name` of its window."""
+        window = (row.status in CLOSED, row.window_start)
+        if self._window is None or window > self._window:
+            self._window, self.rows = window, {}
+        if window == self._window:
+            self.rows[name] = row
 
 
 class Overview:
@@ -38,11 +55,11 @@ class Overview:
         self._accounts: dict[tuple[str, int, str], Any] = {}
         self.rows = 0
         self.lag = 0
-        self.share: dict[str, Any] = {}
-        self._shown: tuple[bool, int] | None = None
+        self.share, self.lent = Newest(), Newest()
+        """Of market-share by channel, and of default-rates by lender."""
         self.quality: Any = None
         self.sim_ms: int | None = None
-        """Start of the newest finest window of market-share that has rows: where the stream is."""
+        """Start of the newest finest window of market-share or default-rates that has rows: where the stream is."""
 
     def take(self, rows: Iterable[tuple[str, Any]]) -> None:
         """Take in rows as (metric, row). Of rows that belong to no window of the span only their number is kept."""
@@ -56,10 +73,8 @@ class Overview:
             self._begun[name, row.window].add(row.window_start)
             if row.status in CLOSED:
                 self._closed[name, row.window][row.window_start] = row.status
-            if name == "market-share" and row.scene == "ALL" and row.window == self._finest(name):
-                self._show(row)
-            if name == "payment-quality" and row.institution == row.route == "ALL" and row.window == self._finest(name):
-                self.quality = max(row, self.quality or row, key=lambda each: each.window_start)
+            if row.window == self._finest(name):
+                self._show(name, row)
 
     def _awaits(self, name: str, row: Any) -> bool:
         """Whether a row is of a window of the span; a metric of one's own may have none."""
@@ -69,14 +84,15 @@ class Overview:
         index = windows.index(row.window_start)
         return 0 <= index < windows.count and windows.start(index) == row.window_start
 
-    def _show(self, row: Any) -> None:
-        """`share` holds the newest closed window; until one has closed, the newest one (of which parts may be told)."""
-        self.sim_ms = max(self.sim_ms or 0, row.window_start)
-        window = (row.status in CLOSED, row.window_start)
-        if self._shown is None or window > self._shown:
-            self._shown, self.share = window, {}
-        if window == self._shown:
-            self.share[row.channel] = row
+    def _show(self, name: str, row: Any) -> None:
+        if name in ("market-share", "default-rates"):
+            self.sim_ms = max(self.sim_ms or 0, row.window_start)
+        if name == "market-share" and row.scene == "ALL":
+            self.share.take(row.channel, row)
+        if name == "default-rates" and row.product == "ALL" and row.vintage is None:
+            self.lent.take(row.lender, row)
+        if name == "payment-quality" and row.institution == row.route == "ALL":
+            self.quality = max(row, self.quality or row, key=lambda each: each.window_start)
 
     def _finest(self, name: str) -> str:
         return next(key[1] for key in self._expected if key[0] == name)
