@@ -14,6 +14,10 @@ OWED = "kind in ('FUNDED', 'DUE', 'REPAID', 'PAST_DUE', 'BROUGHT_FORWARD')"
 COSTED = "kind in ('DUE', 'CHARGED_OFF')"
 """Steps that tell the cost of funding."""
 BEGINS = "kind in ('FUNDED', 'BROUGHT_FORWARD')"
+MARKED = "kind in ('PAST_DUE', 'REPAID', 'CHARGED_OFF', 'BROUGHT_FORWARD')"
+"""Steps that tell how many days the loan is past due."""
+AGED = "kind in ('COMMISSION', 'DUE', 'REPAID', 'PAST_DUE', 'CHARGED_OFF', 'RECOVERED', 'BROUGHT_FORWARD')"
+"""Steps of a loan that was funded before."""
 
 LOAN_RULES = (
     EventRule(
@@ -54,6 +58,10 @@ LOAN_RULES = (
     EventRule(f"not {OWED}", "outstanding_fen == 0", "outstanding_fen in a step behind which nothing is outstanding"),
     EventRule(BEGINS, "interest_fen == 0", "interest_fen where the loan begins"),
     EventRule(BEGINS, "outstanding_fen == amount_fen", "outstanding_fen is not amount_fen where the loan begins"),
+    EventRule(BEGINS, "bank_outstanding_fen == bank_fen", "bank_outstanding_fen is not bank_fen where the loan begins"),
+    EventRule(f"not {MARKED}", "arrears == 'CURRENT'", "arrears in a step that tells none"),
+    EventRule("kind == 'PAST_DUE'", "arrears != 'CURRENT'", "PAST_DUE without arrears"),
+    EventRule(f"not {AGED}", "months_on_book == 0", "months_on_book of a loan that was not funded before"),
     EventRule(ALWAYS, "bank_outstanding_fen <= outstanding_fen", "bank_outstanding_fen exceeds outstanding_fen"),
     EventRule(ALWAYS, "fee_fen <= amount_fen", "fee_fen exceeds amount_fen"),
     EventRule(

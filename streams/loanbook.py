@@ -25,15 +25,19 @@ if TYPE_CHECKING:
 
 Int64 = npt.NDArray[np.int64]
 
-FIELDS = ("loan_id", "borrower_id", "weight", "parties", "stage", "left_fen", "commissioned")
+FIELDS = ("loan_id", "borrower_id", "weight", "parties", "stand", "left_fen", "bank_left_fen")
 """Columns of a loan as it is kept: the book's without DIRTY."""
 COLUMNS = (
     "loan_id", "borrower_id", "weight", "kind", "product", "lender", "bank", "platform",
     "actor", "amount_fen", "principal_fen", "platform_fen", "outstanding_fen", "event_time",
+    "bank_fen", "platform_interest_fen", "bank_outstanding_fen", "arrears", "vintage", "months_on_book", "interest_fen",
 )  # fmt: skip
 """Event columns it reads, in the order of the kernel's steps."""
 SLOTS = 1 << 10
-HELPERS = ("home", "find", "forget", "is_taken_by", "goes_with", "in_money", "out_of_order", "left_behind", "cap_at")
+HELPERS = (
+    "month_of", "home", "find", "forget", "is_taken_by", "goes_with", "in_money", "in_parts", "follows_its_marks",
+    "keeps_its_dates", "out_of_order", "left_behind", "stand_behind", "bank_left_behind", "cap_at",
+)  # fmt: skip
 """What `objection` calls, callees first."""
 LIFE = "t.Tuple((rw(t.int64, 2), rw(t.int64, 2), rw(t.int64), rw(t.int64, 2), rw(t.int64, 2), rw(t.int64)))"
 """Type of what `LoanBook.life` returns."""
@@ -84,10 +88,15 @@ class LoanBook:
         return len(self._words["product"])
 
     @property
+    def marks(self) -> int:
+        """How many marks of arrears there are, with CURRENT."""
+        return len(self._words["arrears"])
+
+    @property
     def tag(self) -> bytes:
         """8 bytes that name what a stored loan's numbers mean."""
         parties = [self.plan.decoder.vocabularies[name] for name in ("lender", "bank", "platform")]
-        meant = [FIELDS, STAGES, self._words["product"], *parties]
+        meant = [FIELDS, STAGES, self._words["product"], self._words["arrears"], *parties]
         return hashlib.sha256(repr(meant).encode()).digest()[:8]
 
     def life(self, events: Mapping[str, Any]) -> tuple[Int64, ...]:
@@ -121,8 +130,8 @@ class LoanBook:
         return tuple(found)
 
     def changes(self) -> Int64:
-        """The loans changed since the last time, int64[n, 7] by FIELDS, ascending by number; those that are over are in
-        stage 0 and all else of them is 0.
+        """The loans changed since the last time, int64[n, 7] by FIELDS, ascending by number; of those that are
+        over all but the number is 0.
         """
         loans = np.unique(self._changed[: self._counts[k.CHANGED]])
         rows = np.empty((len(loans), self._table.shape[1]), np.int64)
@@ -132,7 +141,7 @@ class LoanBook:
 
     def loans(self) -> Int64:
         """All loans under way, int64[held, 7] by FIELDS, ascending by number."""
-        rows: Int64 = self._table[self._table[:, k.STAGE] != k.IN_NONE][:, : len(FIELDS)]
+        rows: Int64 = self._table[self._table[:, k.STAND] != 0][:, : len(FIELDS)]
         return rows[np.argsort(rows[:, k.LOAN])]
 
     def put(self, rows: Int64) -> None:
@@ -148,6 +157,6 @@ class LoanBook:
         while slots < 2 * (self.held + more):
             slots *= 2
         if slots > len(self._table):
-            rows = self._table[self._table[:, k.STAGE] != k.IN_NONE]
+            rows = self._table[self._table[:, k.STAND] != 0]
             self._table = np.zeros((slots, self._table.shape[1]), np.int64)
             _put()(rows, self._table)

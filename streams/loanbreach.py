@@ -24,6 +24,10 @@ REASONS = {
     k.OVERPAID: "principal_fen of REPAID exceeds what is outstanding",
     k.WRITE_OFF: "all that is outstanding is written off: principal_fen and amount_fen of CHARGED_OFF are not that",
     k.OVER_RECOVERED: "amount_fen of RECOVERED exceeds what was written off and not recovered",
+    k.BANK_BALANCE: "the bank's part of {kind} is not that of what is outstanding: bank_fen, bank_outstanding_fen",
+    k.PART_RECOVERED: "bank_fen or platform_fen of RECOVERED exceeds that part of what was written off",
+    k.ANOTHER_MARK: "arrears of {kind} do not go on from the last mark the loan passed",
+    k.ANOTHER_DATE: "vintage and months_on_book of {kind} are not those of the loan in this month",
 }
 
 

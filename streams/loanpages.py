@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from schemas.eventtopics import AMOUNT_FEN_MAX, WEIGHT_MAX
+from schemas.eventtopics import AMOUNT_FEN_MAX, VINTAGE_MAX, WEIGHT_MAX
 from streams import loankernel as k
 from streams import stored
 from streams.loanbook import FIELDS
@@ -100,7 +100,7 @@ class LoanPages:
                     raise stored.mismatch(where, key, "this page of the book of loans is missing")
                 try:
                     loans = self._loans(key, rows[key])
-                    if what == b"base" and (loans[0, k.LOAN] <= last or (loans[:, k.STAGE] == k.IN_NONE).any()):
+                    if what == b"base" and (loans[0, k.LOAN] <= last or (loans[:, k.STAND] == 0).any()):
                         raise ValueError("it repeats loans or holds some that are over")
                 except ValueError as error:
                     raise stored.mismatch(where, key, error) from error
@@ -132,16 +132,17 @@ def _wrong(loans: Int64, book: LoanBook, shard: int) -> str:
     """What makes no sense in a page of loans, "" if nothing does."""
     if (np.diff(loans[:, k.LOAN]) <= 0).any():
         return "its loans are not in order of their numbers"
-    over = loans[:, k.STAGE] == k.IN_NONE
+    over = loans[:, k.STAND] == 0
     if loans[over][:, k.LOAN + 1 :].any():
         return "a loan that is over has more than its number"
     plan, here = book.plan, loans[~over]
     words = plan.decoder.vocabularies
-    holder, parties = here[:, k.HOLDER], here[:, k.PARTIES]
+    holder, parties, stand = here[:, k.HOLDER], here[:, k.PARTIES], here[:, k.STAND]
     parts = (
         (holder, 0, plan.people - 1, "borrower"), (holder % plan.shards, shard, shard, "borrower's shard"),
-        (here[:, k.TIMES], 1, WEIGHT_MAX, "weight"), (here[:, k.STAGE], 0, len(STAGES) - 1, "stage"),
-        (here[:, k.LEFT], 0, AMOUNT_FEN_MAX, "amount"), (here[:, k.COMMISSIONED], 0, 1, "commission"),
+        (here[:, k.TIMES], 1, WEIGHT_MAX, "weight"), (stand & k.STAGE, 1, len(STAGES) - 1, "stage"),
+        (stand >> k.MARK & 7, 0, book.marks - 1, "arrears"), (stand >> k.VINTAGE, 0, VINTAGE_MAX, "vintage"),
+        (here[:, k.LEFT], 0, AMOUNT_FEN_MAX, "amount"), (here[:, k.BANK_LEFT], 0, here[:, k.LEFT], "bank's part"),
         (parties & 0xFF, 0, book.products - 1, "product"),
         (parties >> 8 & 0xFFFF, 0, len(words["lender"]) - 1, "lender"),
         (parties >> 24 & 0xFFFF, 0, len(words["bank"]) - 1, "bank"),
@@ -149,7 +150,7 @@ def _wrong(loans: Int64, book: LoanBook, shard: int) -> str:
     )  # fmt: skip
     for column, least, most, name in parts:
         if ((column < least) | (column > most)).any():
-            return f"a loan's {name} is not between {least} and {most}"
+            return f"a loan's {name} is not between {least} and {np.max(most)}"
     return ""
 
 

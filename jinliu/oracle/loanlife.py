@@ -15,7 +15,7 @@ from dataclasses import astuple
 import numpy as np
 
 from jinliu.oracle.columns import Bool, Int64
-from jinliu.oracle.loanrules import Actor, Kind, Loans, Product
+from jinliu.oracle.loanrules import Actor, Arrears, Kind, Loans, Product
 from jinliu.oracle.loansteps import (
     BEHIND,
     PERMITTED,
@@ -29,8 +29,8 @@ from jinliu.oracle.loansteps import (
     moved,
 )
 
-WIDTH = 11
-NUMBER, STAGE, OUTSTANDING, LEFT, COMMISSIONED, WHOSE = range(6)
+WIDTH = 15
+NUMBER, STAGE, OUTSTANDING, LEFT, BANK_OUTSTANDING, BANK_LEFT, MARK, VINTAGE, COMMISSIONED, WHOSE = range(10)
 """Columns of the table of loans, a row being a `Loan`; from WHOSE on those that no step may change."""
 
 
@@ -101,32 +101,60 @@ class Chapter:
             values = of[rows]
             wrong |= (before != Stage.NONE) & (values != _shifted(values, firsts, start[:, column]))
 
-        owed = _kept(outstanding, kind == Kind.COMMISSION, firsts[group], start[group, OUTSTANDING])
-        owed_before = _shifted(owed, firsts, start[:, OUTSTANDING])
-        paid = np.where(kind == Kind.REPAID, principal, 0)
-        going_on = (kind == Kind.DUE) | (kind == Kind.PAST_DUE) | (kind == Kind.REPAID)
-        wrong |= going_on & ((paid > owed_before) | (outstanding != owed_before - paid))
-        off = kind == Kind.CHARGED_OFF
-        wrong |= off & ((principal != owed_before) | (amount != owed_before))
+        commission = kind == Kind.COMMISSION
+        repaid, off, back = kind == Kind.REPAID, kind == Kind.CHARGED_OFF, kind == Kind.RECOVERED
+        going_on = (kind == Kind.DUE) | (kind == Kind.PAST_DUE) | repaid
 
-        change = np.where(off, amount, np.where(kind == Kind.RECOVERED, -amount, 0))
-        added = np.cumsum(change)
-        left = added + (start[:, LEFT] - (added - change)[firsts])[group]
+        def kept(values: Int64, keeps: Bool, column: int) -> tuple[Int64, Int64]:
+            """What stands behind each row, and what stood before it."""
+            behind = _kept(values, keeps, firsts[group], start[group, column])
+            return behind, _shifted(behind, firsts, start[:, column])
+
+        def written_off(fen: Int64, column: int) -> Int64:
+            """What is left to be recovered behind each row."""
+            change = np.where(off, fen, np.where(back, -fen, 0))
+            added = np.cumsum(change)
+            left: Int64 = added + (start[:, column] - (added - change)[firsts])[group]
+            return left
+
+        owed, owed_before = kept(outstanding, commission, OUTSTANDING)
+        paid = np.where(repaid, principal, 0)
+        wrong |= going_on & ((paid > owed_before) | (outstanding != owed_before - paid))
+        wrong |= off & ((principal != owed_before) | (amount != owed_before))
+        left = written_off(amount, LEFT)
         wrong |= left < 0
+
+        bank, bank_outstanding = told.bank_fen[rows], told.bank_outstanding[rows]
+        bank_owed, bank_owed_before = kept(bank_outstanding, commission, BANK_OUTSTANDING)
+        bank_paid = np.where(repaid, told.bank_principal[rows], 0)
+        wrong |= going_on & (bank_outstanding != bank_owed_before - bank_paid)
+        wrong |= off & (bank != bank_owed_before)
+        bank_left = written_off(bank, BANK_LEFT)
+        wrong |= (bank_left < 0) | (left < bank_left)
+
+        begins, arrears = (kind == Kind.FUNDED) | (kind == Kind.BROUGHT_FORWARD), told.arrears[rows]
+        passes = kind == Kind.PAST_DUE
+        mark, mark_before = kept(np.where(repaid, 0, arrears), ~(begins | passes | repaid), MARK)
+        wrong |= (passes & (arrears != mark_before + 1)) | ((repaid | off) & (arrears != mark_before))
+        vintage, vintage_before = kept(told.vintage[rows], ~begins, VINTAGE)
+        lent = (before == Stage.OPEN) | (before == Stage.WRITTEN_OFF)
+        wrong |= lent & (told.vintage[rows] != vintage_before)
+        wrong |= told.vintage[rows] + told.age[rows] != told.month[rows]
 
         funded, part = kind == Kind.FUNDED, told.platform_fen[rows]
         wrong |= funded & (product == Product.PARTNERSHIP) & (part != 0)
         unfit = (part * SHARE_LEAST < amount) | (part * SHARE_MOST > amount)
         wrong |= funded & (product == Product.COFINANCED) & unfit
 
-        commissions = start[:, COMMISSIONED] + np.add.reduceat((kind == Kind.COMMISSION).astype(np.int64), firsts)
+        commissions = start[:, COMMISSIONED] + np.add.reduceat(commission.astype(np.int64), firsts)
         begun = self._there + np.add.reduceat((before == Stage.NONE).astype(np.int64), firsts)
         self._suspect = np.logical_or.reduceat(wrong, firsts)
         self._suspect |= (commissions > 1) | ((commissions > 0) & (begun > 1))  # in which of its lives is not asked
 
         last = self._ends - 1
         whose = [of[rows[last]] for of in _whose(told)]
-        self._leaves = np.column_stack([self._numbers, behind[last], owed[last], left[last], commissions, *whose])
+        stands = [of[last] for of in (behind, owed, left, bank_owed, bank_left, mark, vintage)]
+        self._leaves = np.column_stack([self._numbers, *stands, commissions, *whose])
 
     def breach(self, row: int) -> Breach | None:
         """How an event, accepted but for its order, breaks it; one that does not moves its loan.
@@ -171,6 +199,13 @@ class Chapter:
             principal_fen=int(told.principal[row]),
             outstanding_fen=int(told.outstanding[row]),
             part_fen=int(told.platform_fen[row]),
+            bank_fen=int(told.bank_fen[row]),
+            bank_principal_fen=int(told.bank_principal[row]),
+            bank_outstanding_fen=int(told.bank_outstanding[row]),
+            arrears=Arrears(told.arrears[row]),
+            vintage=int(told.vintage[row]),
+            age=int(told.age[row]),
+            month=int(told.month[row]),
         )
         found = breach(loan, step)
         self._by_hand[number] = moved(loan, step) if found is None else loan

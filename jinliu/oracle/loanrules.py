@@ -52,18 +52,43 @@ class Actor(IntEnum):
     PLATFORM = 2
 
 
+class Arrears(IntEnum):
+    """Marks of days past due, each a step behind the one before."""
+
+    CURRENT = 0
+    DPD1 = 1
+    DPD30 = 2
+    DPD60 = 3
+    DPD90 = 4
+
+
 MONEY = (Kind.FUNDED, Kind.DUE, Kind.REPAID, Kind.CHARGED_OFF, Kind.RECOVERED, Kind.BROUGHT_FORWARD)
 """Kinds whose amount is told in parts."""
 OWED = (Kind.FUNDED, Kind.DUE, Kind.REPAID, Kind.PAST_DUE, Kind.BROUGHT_FORWARD)
 """Kinds that tell what is outstanding behind them."""
+MARKED = (Kind.PAST_DUE, Kind.REPAID, Kind.CHARGED_OFF, Kind.BROUGHT_FORWARD)
+"""Kinds that tell a mark of arrears."""
+AGED = (
+    Kind.COMMISSION,
+    Kind.DUE,
+    Kind.REPAID,
+    Kind.PAST_DUE,
+    Kind.CHARGED_OFF,
+    Kind.RECOVERED,
+    Kind.BROUGHT_FORWARD,
+)
+"""Kinds of a loan that was funded before."""
+EPOCH_MONTHS = 12 * (2010 - 1970)
+"""From January 1970 to the month that vintages are counted from."""
 
 
 @dataclass(frozen=True, slots=True)
 class Loans:
     """The columns of a chunk's events that a loan's life is judged by: int64[n] each, null as 0.
 
-    kind, product, actor: codes of the enumerations here. lender, bank, platform: indices in the topology, `nobody` for
-    none.
+    kind, product, actor, arrears: codes of the enumerations here. lender, bank, platform: indices in the topology,
+    `nobody` for none. bank_principal: the bank's part of `amount` less its part of the interest. month: of the event,
+    as vintages are counted.
     """
 
     nobody: int
@@ -80,6 +105,13 @@ class Loans:
     principal: Int64
     outstanding: Int64
     platform_fen: Int64
+    bank_fen: Int64
+    bank_principal: Int64
+    bank_outstanding: Int64
+    arrears: Int64
+    vintage: Int64
+    age: Int64
+    month: Int64
 
 
 def loans(events: pa.RecordBatch, places: Mapping[str, int]) -> Loans:
@@ -90,6 +122,8 @@ def loans(events: pa.RecordBatch, places: Mapping[str, int]) -> Loans:
     def coded(name: str, symbols: type[IntEnum]) -> Int64:
         return mapped(events.column(name), {symbol.name: symbol.value for symbol in symbols}, -1)
 
+    bank = longs(events, "bank_fen")
+    months: Int64 = longs(events, "event_time").astype("datetime64[ms]").astype("datetime64[M]").astype(np.int64)
     return Loans(
         nobody=nobody,
         loan=longs(events, "loan_id"),
@@ -105,6 +139,13 @@ def loans(events: pa.RecordBatch, places: Mapping[str, int]) -> Loans:
         principal=longs(events, "principal_fen"),
         outstanding=longs(events, "outstanding_fen"),
         platform_fen=longs(events, "platform_fen"),
+        bank_fen=bank,
+        bank_principal=bank - (longs(events, "interest_fen") - longs(events, "platform_interest_fen")),
+        bank_outstanding=longs(events, "bank_outstanding_fen"),
+        arrears=coded("arrears", Arrears),
+        vintage=longs(events, "vintage"),
+        age=longs(events, "months_on_book"),
+        month=months - EPOCH_MONTHS,
     )
 
 
@@ -132,7 +173,11 @@ def contradictory(events: pa.RecordBatch, told: Loans) -> Bool:
     bad |= bank_funding + platform_funding > np.where(costs, amount, 0)
     bad |= ~owed & (told.outstanding != 0)
     bad |= begun & ((interest != 0) | (told.outstanding != amount))
+    bad |= begun & (bank_outstanding != bank)
     bad |= bank_outstanding > told.outstanding
+    bad |= ~_among(kind, MARKED) & (told.arrears != Arrears.CURRENT)
+    bad |= (kind == Kind.PAST_DUE) & (told.arrears == Arrears.CURRENT)
+    bad |= ~_among(kind, AGED) & (told.age != 0)
     bad |= fee > amount
     bad |= no_bank & ((bank | bank_funding | service | bank_outstanding) != 0)
     bad |= no_platform & ((platform | platform_funding) != 0)

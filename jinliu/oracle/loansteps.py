@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from jinliu.oracle.loanrules import Actor, Kind, Product
+from jinliu.oracle.loanrules import Actor, Arrears, Kind, Product
 
 
 class Stage(IntEnum):
@@ -83,12 +83,15 @@ LEADS_TO = {
     Kind.BROUGHT_FORWARD: Stage.OPEN,
 }
 """The stage behind a step; one that is REPAID whole is at NONE."""
+LENT = frozenset({Stage.OPEN, Stage.WRITTEN_OFF})
+"""Stages of a loan that has its vintage."""
 BEHIND = np.array([LEADS_TO[kind] for kind in Kind], np.int64)
 
 
 @dataclass(slots=True)
 class Loan:
     """A loan as it stands. left_fen: what was written off and is not recovered. commissioned: 1 once it was, else 0.
+    bank_outstanding_fen, bank_left_fen: the bank's parts. mark: of arrears. vintage: month it was funded in.
 
     The fields from `product` on are those of every step of a loan.
     """
@@ -97,6 +100,10 @@ class Loan:
     stage: int = Stage.NONE
     outstanding_fen: int = 0
     left_fen: int = 0
+    bank_outstanding_fen: int = 0
+    bank_left_fen: int = 0
+    mark: int = Arrears.CURRENT
+    vintage: int = 0
     commissioned: int = 0
     product: int = -1
     lender: int = -1
@@ -115,7 +122,8 @@ class Loan:
 class Step:
     """An event of a loan. whose: its product, lender, bank, platform, borrower and weight, as a `Loan` has them.
 
-    has_platform: whether a platform takes part. part_fen: the platform's of the amount.
+    has_platform: whether a platform takes part. part_fen, bank_fen: the platform's and the bank's of the amount,
+    bank_principal_fen: of the bank's what is principal. age: months on book. month: of the event.
     """
 
     kind: Kind
@@ -126,6 +134,13 @@ class Step:
     principal_fen: int
     outstanding_fen: int
     part_fen: int
+    bank_fen: int
+    bank_principal_fen: int
+    bank_outstanding_fen: int
+    arrears: Arrears
+    vintage: int
+    age: int
+    month: int
 
 
 class Breach(NamedTuple):
@@ -161,23 +176,60 @@ def breach(loan: Loan, step: Step) -> Breach | None:
             return Breach(step.principal_fen, owed)
         case Kind.RECOVERED if amount > loan.left_fen:
             return Breach(amount, loan.left_fen)
+    return _breach_of_parts(loan, step) or _breach_of_dates(loan, step)
+
+
+def _breach_of_parts(loan: Loan, step: Step) -> Breach | None:
+    """Whether the parts of bank and platform go on, where the whole does."""
+    owed, told = loan.bank_outstanding_fen, step.bank_outstanding_fen
+    match step.kind:
+        case Kind.DUE | Kind.PAST_DUE if told != owed:
+            return Breach(told, owed)
+        case Kind.REPAID if told != owed - step.bank_principal_fen:
+            return Breach(told, owed - step.bank_principal_fen)
+        case Kind.CHARGED_OFF if step.bank_fen != owed:
+            return Breach(step.bank_fen, owed)
+        case Kind.RECOVERED if step.bank_fen > loan.bank_left_fen:
+            return Breach(step.bank_fen, loan.bank_left_fen)
+        case Kind.RECOVERED if step.part_fen > loan.left_fen - loan.bank_left_fen:
+            return Breach(step.part_fen, loan.left_fen - loan.bank_left_fen)
     return None
+
+
+def _breach_of_dates(loan: Loan, step: Step) -> Breach | None:
+    """Whether marks of arrears and months go on."""
+    match step.kind:
+        case Kind.PAST_DUE if step.arrears != loan.mark + 1:
+            return Breach()
+        case Kind.REPAID | Kind.CHARGED_OFF if step.arrears != loan.mark:
+            return Breach()
+    if step.month != step.vintage + step.age:
+        return Breach()
+    return Breach() if loan.stage in LENT and step.vintage != loan.vintage else None
 
 
 def moved(loan: Loan, step: Step) -> Loan:
     """The loan behind a step that is in order."""
     if loan.stage == Stage.NONE:
-        loan = Loan(loan.number, Stage.NONE, 0, 0, 0, *step.whose)
+        loan = Loan(loan.number, Stage.NONE, 0, 0, 0, 0, Arrears.CURRENT, 0, 0, *step.whose)
     loan.stage = LEADS_TO[step.kind]
     match step.kind:
-        case Kind.FUNDED | Kind.BROUGHT_FORWARD | Kind.REPAID:
-            loan.outstanding_fen = step.outstanding_fen
-            if step.kind == Kind.REPAID and step.outstanding_fen == 0:
+        case Kind.FUNDED | Kind.BROUGHT_FORWARD:
+            loan.outstanding_fen, loan.bank_outstanding_fen = step.outstanding_fen, step.bank_outstanding_fen
+            loan.mark, loan.vintage = step.arrears, step.vintage
+        case Kind.REPAID:
+            loan.outstanding_fen, loan.bank_outstanding_fen = step.outstanding_fen, step.bank_outstanding_fen
+            loan.mark = Arrears.CURRENT
+            if step.outstanding_fen == 0:
                 loan.stage = Stage.NONE
+        case Kind.PAST_DUE:
+            loan.mark = step.arrears
         case Kind.COMMISSION:
             loan.commissioned = 1
         case Kind.CHARGED_OFF:
             loan.outstanding_fen, loan.left_fen = 0, step.amount_fen
+            loan.bank_outstanding_fen, loan.bank_left_fen = 0, step.bank_fen
         case Kind.RECOVERED:
             loan.left_fen -= step.amount_fen
+            loan.bank_left_fen -= step.bank_fen
     return loan

@@ -268,9 +268,7 @@ def fail(t: Terms, x: Loans, r: int, u: Cursor, c: Columns, b: Book, due_at: int
     if told and back > 0:
         n = put(t, x, r, u, c, at_ms + RECOVERY_DAYS * DAY_MS, K_RECOVERED, t.decider[i], back)
         if n >= 0:
-            c.principal_fen[n] = back
-            c.platform_fen[n] = part(back, share)
-            c.bank_fen[n] = back - part(back, share)
+            money(c, n, share, b, back, 0)
 
 
 @leaf

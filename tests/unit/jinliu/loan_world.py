@@ -67,14 +67,28 @@ def judged(values: Sequence[bytes | None], size: int = 1000, **other: Any) -> tu
     return acceptor, folded
 
 
-def money(kind: str, actor: str, principal: int, interest: int, ours: int, after: int | None, **other: Any) -> Event:
-    """A step that moves money, in parts. ours: the platform's part of principal and of interest, in hundredths."""
-    part, part_of_interest = principal * ours // 100, interest * ours // 100
+def money(
+    kind: str,
+    actor: str,
+    principal: int,
+    interest: int,
+    ours: int,
+    after: int | None,
+    part: int | None = None,
+    behind: int | None = None,
+    **other: Any,
+) -> Event:
+    """A step that moves money, in parts. ours: the platform's part of principal, interest and what is outstanding
+    after, in hundredths; part, behind: of the principal and after, where they are others, in fen.
+    """
+    part = principal * ours // 100 if part is None else part
+    behind = (after or 0) * ours // 100 if behind is None else behind
+    part_of_interest = interest * ours // 100
     return {
         "kind": kind, "actor": actor, "amount_fen": principal + interest, "principal_fen": principal,
         "interest_fen": interest, "platform_fen": part + part_of_interest,
         "bank_fen": principal + interest - part - part_of_interest, "platform_interest_fen": part_of_interest,
-        "outstanding_fen": after,
+        "outstanding_fen": after, "bank_outstanding_fen": None if after is None else after - behind,
     } | other  # fmt: skip
 
 
@@ -113,23 +127,25 @@ def life(
             yield money("BROUGHT_FORWARD", who, amount, 0, share, amount)
         if product == "PARTNERSHIP":
             yield {"kind": "COMMISSION", "actor": "BANK", "amount_fen": 7}
-        part = amount // 4
-        yield money("DUE", who, part, 9, share, left)
-        left -= part
-        yield money("REPAID", "BORROWER", part, 9, share, left)
-        yield {"kind": "PAST_DUE", "actor": who, "arrears": "DPD1", "outstanding_fen": left}
+        part, theirs = amount // 4, amount * share // 100
+        yield money("DUE", who, part, 9, share, left, behind=theirs)
+        left, theirs = left - part, theirs - part * share // 100
+        yield money("REPAID", "BORROWER", part, 9, share, left, behind=theirs)
+        late = {"outstanding_fen": left, "bank_outstanding_fen": left - theirs}
+        yield {"kind": "PAST_DUE", "actor": who, "arrears": "DPD1"} | late
         if ending != "written off":
-            yield money("REPAID", "BORROWER", left, 9, share, 0)
+            yield money("REPAID", "BORROWER", left, 9, share, 0, part=theirs, arrears="DPD1")
             return
-        yield money("CHARGED_OFF", who, left, 0, share, None)
+        yield money("CHARGED_OFF", who, left, 0, share, None, part=theirs, arrears="DPD1")
         yield money("RECOVERED", who, 5, 0, share, None)
-        yield money("RECOVERED", who, left - 5, 0, share, None)
+        yield money("RECOVERED", who, left - 5, 0, share, None, part=theirs - 5 * share // 100)
 
     return [APPLICATION | {"amount_fen": amount} | whose | step for step in steps()]
 
 
 ENDINGS = ("rejected early", "rejected", "abandoned", "repaid", "written off", "brought forward")
 FIELDS = {field["name"]: field["type"] for field in catalog.schema("loan").parsed["fields"]}
+MARKS: tuple[str, ...] = tuple(FIELDS["arrears"]["symbols"])
 KINDS: tuple[str, ...] = tuple(FIELDS["kind"]["symbols"])
 
 
@@ -137,7 +153,7 @@ def spoiled(event: Event, draw: random.Random) -> Event:
     """The event with one thing changed."""
     field = draw.choice(
         ["kind", "kind", "actor", "actor", "product", "platform", "bank", "lender", "weight", "borrower_id", "loan_id",
-         *LOAN_MONEY]
+         "arrears", "vintage", "months_on_book", *LOAN_MONEY]
     )  # fmt: skip
     if field == "kind":
         return event | {"kind": draw.choice(KINDS)}
@@ -147,6 +163,8 @@ def spoiled(event: Event, draw: random.Random) -> Event:
         return event | {"product": draw.choice(tuple(PARTIES))}
     if field in ("platform", "bank", "lender"):
         return event | {field: draw.choice(("alipay", "icbc", "abc", "none"))}
+    if field == "arrears":
+        return event | {"arrears": draw.choice(MARKS)}
     moved = (event[field] or 0) + draw.choice((-256, -1, 1, 2, 256))
     return event | {field: moved}
 

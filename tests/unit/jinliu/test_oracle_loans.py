@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from tests.unit.jinliu.loan_world import (
     CAPS,
+    MARKS,
     PLACES,
     SOURCES,
     Event,
@@ -23,6 +24,8 @@ PARTS = (
     "bank_funding_fen", "platform_funding_fen", "outstanding_fen", "bank_outstanding_fen", "fee_fen",
 )  # fmt: skip
 IN_PARTS = {"FUNDED", "DUE", "REPAID", "CHARGED_OFF", "RECOVERED", "BROUGHT_FORWARD"}
+LATE = ("PAST_DUE", "REPAID", "CHARGED_OFF", "BROUGHT_FORWARD")
+LATER = ("COMMISSION", "DUE", "REPAID", "PAST_DUE", "CHARGED_OFF", "RECOVERED")
 PARTNERED = {"PARTNERSHIP", "COFINANCED", "JOINT"}
 WHOSE = ("product", "bank", "platform", "lender", "borrower_id", "weight")
 
@@ -55,6 +58,13 @@ def fits(event: Event) -> bool:
         return False
     if e["bank_outstanding_fen"] > e["outstanding_fen"] or e["fee_fen"] > amount:
         return False
+    if kind in ("FUNDED", "BROUGHT_FORWARD") and e["bank_outstanding_fen"] != e["bank_fen"]:
+        return False
+    late = e["arrears"] != "CURRENT"
+    if (late and kind not in LATE) or (kind == "PAST_DUE" and not late):
+        return False
+    if not 0 <= e["vintage"] <= 255 or not 0 <= e["months_on_book"] <= (63 if kind in (*LATER, *LATE) else 0):
+        return False
     bank_parts = (e["bank_fen"], e["bank_funding_fen"], e["service_fen"], e["bank_outstanding_fen"])
     if e["bank"] == "none" and any(bank_parts):
         return False
@@ -71,13 +81,17 @@ class Lives:
         number, kind = event["loan_id"], event["kind"]
         actor, amount, product = event["actor"], event["amount_fen"], event["product"]
         loan = self.loans.get(number)
+        if event["vintage"] + event["months_on_book"] != 144:
+            return False
+        after_ours, ours = event["bank_outstanding_fen"] or 0, event["bank_fen"] or 0
         if loan is None:
             if kind == "APPLIED" and actor == "BORROWER":
                 self.loans[number] = {name: event[name] for name in WHOSE} | {"stage": "APPLIED", "fee": False}
                 return True
             if kind == "BROUGHT_FORWARD":
                 self.loans[number] = {name: event[name] for name in WHOSE} | {
-                    "stage": "OPEN", "owed": event["outstanding_fen"] or 0, "fee": False,
+                    "stage": "OPEN", "owed": event["outstanding_fen"] or 0, "fee": False, "ours": after_ours,
+                    "mark": MARKS.index(event["arrears"]), "vintage": event["vintage"],
                 }  # fmt: skip
                 return True
             return False
@@ -87,6 +101,10 @@ class Lives:
         screener = "BANK" if event["platform"] == "none" else "PLATFORM"
         after = event["outstanding_fen"] or 0
         principal, part = event["principal_fen"] or 0, event["platform_fen"] or 0
+        our_principal = ours - (event["interest_fen"] or 0) + (event["platform_interest_fen"] or 0)
+        mark = MARKS.index(event["arrears"])
+        if kind in LATER and event["vintage"] != loan.get("vintage", event["vintage"]):
+            return False
         match stage, kind:
             case "APPLIED", "SCREENED" if actor == screener:
                 loan["stage"] = "SCREENED"
@@ -109,19 +127,29 @@ class Lives:
                     return False
                 if product == "COFINANCED" and (part < amount / 100 or part > amount / 5):
                     return False
-                loan |= {"stage": "OPEN", "owed": amount}
+                loan |= {"stage": "OPEN", "owed": amount, "ours": ours, "mark": 0, "vintage": event["vintage"]}
             case "OPEN", "COMMISSION" if product == "PARTNERSHIP" and actor == "BANK" and not loan["fee"]:
                 loan["fee"] = True
-            case "OPEN", ("DUE" | "PAST_DUE") if lending and after == loan["owed"]:
-                pass
+            case "OPEN", ("DUE" | "PAST_DUE") if lending and (after, after_ours) == (loan["owed"], loan["ours"]):
+                if kind == "PAST_DUE":
+                    if mark != loan["mark"] + 1:
+                        return False
+                    loan["mark"] = mark
             case "OPEN", "REPAID" if not lending and principal <= loan["owed"] and after == loan["owed"] - principal:
-                loan["owed"] = after
+                if after_ours != loan["ours"] - our_principal or mark != loan["mark"]:
+                    return False
+                loan |= {"owed": after, "ours": after_ours, "mark": 0}
                 if after == 0:
                     del self.loans[number]
             case "OPEN", "CHARGED_OFF" if lending and principal == amount == loan["owed"]:
-                loan |= {"stage": "WRITTEN_OFF", "owed": 0, "lost": amount}
+                if ours != loan["ours"] or mark != loan["mark"]:
+                    return False
+                loan |= {"stage": "WRITTEN_OFF", "owed": 0, "lost": amount, "lost_ours": ours}
             case "WRITTEN_OFF", "RECOVERED" if lending and amount <= loan["lost"]:
+                if ours > loan["lost_ours"] or part > loan["lost"] - loan["lost_ours"]:
+                    return False
                 loan["lost"] -= amount
+                loan["lost_ours"] -= ours
             case _:
                 return False
         return True

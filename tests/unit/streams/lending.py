@@ -39,7 +39,9 @@ def with_nulls(event: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass
 class Life:
-    """A loan so far. outstanding and bank_outstanding: principal, all and the bank's part."""
+    """A loan so far. outstanding and bank_outstanding: principal, all and the bank's part; lost, bank_lost: of what is
+    written off and not recovered.
+    """
 
     fixed: dict[str, Any]
     stage: str = "NONE"
@@ -50,6 +52,7 @@ class Life:
     vintage: int = 0
     commissioned: bool = False
     lost: int = 0
+    bank_lost: int = 0
 
     def next(self, draw: random.Random, time_ms: int) -> dict[str, Any]:
         """A lawful next step; "OVER" is the stage of a loan that has none."""
@@ -160,15 +163,17 @@ class Life:
 
     def _charged_off(self, draw: random.Random) -> dict[str, Any]:
         fields = self._money(self.outstanding, 0, self.bank_outstanding, 0) | {"arrears": MARKS[self.mark]}
-        self.lost, self.outstanding, self.bank_outstanding = self.outstanding, 0, 0
+        self.lost, self.bank_lost = self.outstanding, self.bank_outstanding
+        self.outstanding = self.bank_outstanding = 0
         cost = draw.randrange(self.lost // 2 + 1) if fields["bank_fen"] else 0
         return fields | {"outstanding_fen": 0, "bank_outstanding_fen": 0, "bank_funding_fen": cost}
 
     def _recovered(self, draw: random.Random) -> dict[str, Any]:
         amount = draw.choice((self.lost, draw.randrange(self.lost + 1)))
+        bank = draw.randint(max(0, amount - (self.lost - self.bank_lost)), min(amount, self.bank_lost))
         self.lost -= amount
-        bank = {True: 0, False: amount if self.fixed["platform"] == NONE else draw.randrange(amount + 1)}
-        fields = self._money(amount, 0, bank[self.fixed["bank"] == NONE], 0)
+        self.bank_lost -= bank
+        fields = self._money(amount, 0, bank, 0)
         return fields | {"outstanding_fen": 0, "bank_outstanding_fen": 0}
 
     def _instalment(self, draw: random.Random, principal: int) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 from streams.plan import TopicPlan
@@ -27,6 +28,9 @@ MAY_TAKE = {
     "BROUGHT_FORWARD": ("BORROWER", "BANK", "PLATFORM"),
 }  # fmt: skip
 NOT_BORROWER = ("BANK", "PLATFORM")
+MARKS = ("CURRENT", "DPD1", "DPD30", "DPD60", "DPD90")
+LATER = ("COMMISSION", "DUE", "REPAID", "PAST_DUE", "CHARGED_OFF", "RECOVERED")
+"""Steps of a loan that was funded or brought forward before."""
 
 
 @dataclass
@@ -39,6 +43,11 @@ class Loan:
     written_off: int = 0
     recovered: int = 0
     commissions: int = 0
+    bank_outstanding: int = 0
+    bank_written_off: int = 0
+    bank_recovered: int = 0
+    mark: str = "CURRENT"
+    vintage: int = 0
 
 
 class Loans:
@@ -52,7 +61,8 @@ class Loans:
         """Whether a step breaks its loan's order; if not, it is taken."""
         held = self.held.get(event["loan_id"]) or Loan(event, "NONE")
         stage = NEXT[held.stage].get(event["kind"])
-        if stage is None or not self._fits(held, event) or not self._adds_up(held, event):
+        keeps = (self._fits, self._adds_up, self._parts_add_up, self._goes_on)
+        if stage is None or not all(rule(held, event) for rule in keeps):
             return True
         held.stage = stage
         self._take(held, event)
@@ -93,17 +103,52 @@ class Loans:
             return bool(principal == amount == held.outstanding)
         return bool(kind != "RECOVERED" or held.recovered + amount <= held.written_off)
 
+    def _parts_add_up(self, held: Loan, event: dict[str, Any]) -> bool:
+        kind, bank, owed = event["kind"], event["bank_fen"], event["bank_outstanding_fen"]
+        if kind in ("DUE", "PAST_DUE"):
+            return bool(owed == held.bank_outstanding)
+        if kind == "REPAID":
+            principal = bank - event["interest_fen"] + event["platform_interest_fen"]
+            return bool(owed == held.bank_outstanding - principal)
+        if kind == "CHARGED_OFF":
+            return bool(bank == held.bank_outstanding)
+        if kind != "RECOVERED":
+            return True
+        platforms = held.recovered - held.bank_recovered + event["platform_fen"]
+        return bool(
+            held.bank_recovered + bank <= held.bank_written_off
+            and platforms <= held.written_off - held.bank_written_off
+        )
+
+    def _goes_on(self, held: Loan, event: dict[str, Any]) -> bool:
+        kind, date = event["kind"], datetime.fromtimestamp(event["event_time"] / 1000, UTC)
+        if kind == "PAST_DUE" and (held.mark == "DPD90" or event["arrears"] != MARKS[MARKS.index(held.mark) + 1]):
+            return False
+        if kind in ("REPAID", "CHARGED_OFF") and event["arrears"] != held.mark:
+            return False
+        if event["vintage"] + event["months_on_book"] != 12 * (date.year - 2010) + date.month - 1:
+            return False
+        return kind not in LATER or event["vintage"] == held.vintage
+
     def _take(self, held: Loan, event: dict[str, Any]) -> None:
         kind, amount = event["kind"], event["amount_fen"]
         if kind in ("FUNDED", "BROUGHT_FORWARD"):
             held.funded = held.outstanding = amount
+            held.bank_outstanding, held.vintage = event["bank_outstanding_fen"], event["vintage"]
         elif kind == "REPAID":
             held.repaid += event["principal_fen"]
             held.outstanding -= event["principal_fen"]
+            held.bank_outstanding = event["bank_outstanding_fen"]
         elif kind == "CHARGED_OFF":
             held.written_off, held.outstanding = held.outstanding, 0
+            held.bank_written_off, held.bank_outstanding = held.bank_outstanding, 0
         elif kind == "RECOVERED":
             held.recovered += amount
+            held.bank_recovered += event["bank_fen"]
+        if kind in ("BROUGHT_FORWARD", "PAST_DUE"):
+            held.mark = event["arrears"]
+        elif kind == "REPAID":
+            held.mark = "CURRENT"
         held.commissions += kind == "COMMISSION"
 
 
@@ -158,8 +203,12 @@ class LoanTruth(Truth):
         owed = record["bank_outstanding_fen"]
         behind = owed <= record["outstanding_fen"] and (kind in OWED or record["outstanding_fen"] == 0)
         if kind in ("FUNDED", "BROUGHT_FORWARD"):
-            behind = behind and interest == 0 and record["outstanding_fen"] == amount
+            behind = behind and interest == 0 and record["outstanding_fen"] == amount and owed == bank
+        dated = record["months_on_book"] == 0 or kind in (*LATER, "BROUGHT_FORWARD")
+        marked = record["arrears"] != "CURRENT"
+        marks = kind in ("REPAID", "CHARGED_OFF", "BROUGHT_FORWARD") or marked == (kind == "PAST_DUE")
         none = (record["bank"] != "none" or not any((bank, funding[0], record["service_fen"], owed))) and (
             record["platform"] != "none" or not any((platform, funding[1]))
         )
-        return bool(known and ranges and parts and costs and behind and none and record["fee_fen"] <= amount)
+        fee = record["fee_fen"] <= amount
+        return bool(known and ranges and parts and costs and behind and none and dated and marks and fee)

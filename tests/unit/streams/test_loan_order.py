@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from datetime import UTC, date, datetime, time
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,22 +14,25 @@ import topologies
 from schemas import catalog, wire
 from streams.fetch import Chunk
 from streams.folding import FoldTask
+from streams.loankernel import month_of
 from streams.options import Options
 from streams.plan import TopicPlan, world_of
 from streams.shard import Changes, ShardState
-from tests.unit.streams.chunks import DAY, ROSTER, WORLD, plan_for, rows, tick
-from tests.unit.streams.loanlives import PLAN, PRODUCTS, application, parties, step
+from tests.unit.streams.chunks import DAY, ROSTER, WORLD, plan_for, rows
+from tests.unit.streams.loanlives import OPENED, PLAN, PRODUCTS, SPAN, START, application, parties, step, tick
 from tests.unit.streams.loans import NEXT
 
-OPENED = [tick(name, 0, 0, 0, kind="OPEN") for name in ROSTER]
 CARD, JOINT, COFINANCED, PARTNERSHIP = map(parties, ("CARD", "JOINT", "COFINANCED", "PARTNERSHIP"))
 LENT = application("CARD", 1000)
 REFERRING = application("PARTNERSHIP", 1000)
 CHARGED = [*LENT, step(CARD, "CHARGED_OFF", 1000)]
+SHARED = application("JOINT", 1000, part=300)
+LOST = step(JOINT, "CHARGED_OFF", 1000, part=300)
+LATE = step(CARD, "PAST_DUE", 1, outstanding=1000)
 
 
 def numbered(steps: Sequence[Any]) -> list[Any]:
-    return [event | {"seq": 1 + n, "event_time": 1000 + n} for n, event in enumerate(steps)]
+    return [event | {"seq": 1 + n, "event_time": START + 1000 + n} for n, event in enumerate(steps)]
 
 
 def told(steps: Sequence[Any], plan: TopicPlan = PLAN) -> Changes:
@@ -50,18 +54,22 @@ def held(steps: Sequence[Any]) -> list[list[int]]:
     return state._ledger.loans.loans().tolist()
 
 
-def repaid(shared: dict[str, Any], principal: int, left: int) -> Any:
-    return step(shared, "REPAID", principal, outstanding_fen=left)
+def repaid(shared: dict[str, Any], principal: int, left: int, ours: int = 0, **more: Any) -> Any:
+    """ours: the platform's part of the loan, in thousandths."""
+    parts = {"part": principal * ours // 1000, "theirs": left * ours // 1000}
+    return step(shared, "REPAID", principal, outstanding=left, **parts, **more)
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_a_life_from_application_to_the_last_instalment_is_accepted_and_forgotten(product: str) -> None:
     shared = parties(product)
-    life = application(product, 1000, part={"COFINANCED": 10, "JOINT": 1000}.get(product, 0))
+    ours = {"COFINANCED": 10, "JOINT": 1000}.get(product, 0)
+    life = application(product, 1000, part=ours)
     paid = [step(shared, "COMMISSION", 20)] if product == "PARTNERSHIP" else []
     rest = [
-        step(shared, "DUE", 500, outstanding_fen=1000), step(shared, "PAST_DUE", 500, outstanding_fen=1000),
-        repaid(shared, 400, 600), repaid(shared, 600, 0),
+        step(shared, "DUE", 500, outstanding=1000, theirs=ours),
+        step(shared, "PAST_DUE", 500, outstanding=1000, theirs=ours),
+        repaid(shared, 400, 600, ours, arrears="DPD1"), repaid(shared, 600, 0, ours),
     ]  # fmt: skip
     assert len(held([*life, *paid, *rest[:-1]])) == 1
     assert held([*life, *paid, *rest]) == []
@@ -86,7 +94,48 @@ def test_what_is_written_off_is_recovered_up_to_its_amount() -> None:
 
 def test_a_loan_from_before_the_run_is_open() -> None:
     assert held([step(JOINT, "BROUGHT_FORWARD", 500), repaid(JOINT, 500, 0)]) == []
-    assert held([step(CARD, "BROUGHT_FORWARD", 500, actor="BORROWER"), repaid(CARD, 499, 1)])[0][5] == 1
+    late = step(CARD, "BROUGHT_FORWARD", 500, actor="BORROWER", arrears="DPD60")
+    assert held([late, repaid(CARD, 499, 1, arrears="DPD60")])[0][5] == 1
+
+
+def test_what_is_paid_makes_a_loan_current_and_the_marks_begin_again() -> None:
+    marks = ("DPD1", "DPD30", "DPD60", "DPD90")
+    late = [step(CARD, "PAST_DUE", 1, outstanding=1000, arrears=mark) for mark in marks]
+    again = [each | {"outstanding_fen": 900, "bank_outstanding_fen": 900} for each in late]
+    life = [*LENT, *late, repaid(CARD, 100, 900, arrears="DPD90"), *again]
+    held([*life, step(CARD, "CHARGED_OFF", 900, arrears="DPD90")])
+    more = told([*life, again[-1]]).dead[0]
+    assert more.reason == "arrears of PAST_DUE do not go on from the last mark the loan passed"
+
+
+def test_a_loan_keeps_the_month_it_was_funded_in() -> None:
+    """Brought forward on the last day of February 2012, from December 2011."""
+    begin = 1_330_473_600_000  # 2012-02-29
+    plan = plan_for([], "loans", (begin - DAY, begin + 7 * DAY, DAY), waiting=(1, 3))
+    opened = [tick | {"tick_start": begin - DAY, "tick_end": begin - DAY} for tick in OPENED]
+    aged = [(0, 23, 2), (1, 23, 3), (1, 24, 2), (2, 23, 2), (2, 25, 1)]
+    kinds = ["BROUGHT_FORWARD", *["DUE"] * 4]
+    steps = [
+        step(CARD, kind, 9, seq=1 + n, outstanding=9, event_time=begin + day * DAY, vintage=month, months_on_book=age)
+        for n, (kind, (day, month, age)) in enumerate(zip(kinds, aged, strict=True))
+    ]
+    state = ShardState(plan, 0)
+    state.fold(rows(plan, [*opened, *steps]), 0, len(opened) + len(steps) - 1)
+    wrong = [letter.offset - len(opened) for letter in state.take().dead]
+    assert wrong == [2, 3, 4], "the first is in order, and so is that of the next month"
+
+
+@pytest.mark.parametrize(
+    "day",
+    [
+        date(1970, 1, 1), date(2000, 2, 29), date(2009, 12, 31), date(2010, 1, 1), date(2023, 12, 31),
+        date(2024, 2, 29), date(2024, 3, 1), date(2100, 2, 28),
+    ],
+)  # fmt: skip
+def test_a_month_is_the_calendar_s(day: date) -> None:
+    at = int(datetime.combine(day, time.max, UTC).timestamp() * 1000)
+    month = 12 * (day.year - 2010) + day.month - 1
+    assert (month_of(at), month_of(at // DAY * DAY)) == (month, month)
 
 
 def reaching(stage: str) -> list[Any]:
@@ -118,7 +167,7 @@ BREACHES = [
     ([*LENT[:3], step(CARD, "ABANDONED", 1, actor="BANK")], "ABANDONED by BANK after OFFERED"),
     ([*LENT[:3], step(CARD, "APPROVED", 1, actor="BORROWER")], "APPROVED by BORROWER after OFFERED"),
     ([*REFERRING, step(PARTNERSHIP, "COMMISSION", 1, actor="PLATFORM")], "COMMISSION by PLATFORM after OPEN"),
-    ([*LENT, step(CARD, "DUE", 1, outstanding_fen=1000, actor="BORROWER")], "DUE by BORROWER after OPEN"),
+    ([*LENT, step(CARD, "DUE", 1, outstanding=1000, actor="BORROWER")], "DUE by BORROWER after OPEN"),
     ([*LENT, repaid(CARD, 1, 999) | {"actor": "BANK"}], "REPAID by BANK after OPEN"),
     ([*CHARGED, step(CARD, "RECOVERED", 1, actor="BORROWER")], "RECOVERED by BORROWER after WRITTEN_OFF"),
     ([*LENT[:2], step(CARD, "REFERRED", 1)], "REFERRED after SCREENED of a CARD loan"),
@@ -127,21 +176,37 @@ BREACHES = [
     ([*application("COFINANCED", 1000, part=10), step(COFINANCED, "COMMISSION", 1)], "of a COFINANCED loan"),
     ([*REFERRING, *[step(PARTNERSHIP, "COMMISSION", 1)] * 2], "a second COMMISSION"),
     *(
-        ([*LENT, step(CARD | other, "DUE", 1, outstanding_fen=1000)], "DUE with another borrower, weight, product")
+        ([*LENT, step(CARD | other, "DUE", 1, outstanding=1000)], "DUE with another borrower, weight, product")
         for other in (
             {"borrower_id": 2}, {"product": "SME"}, {"lender": "lan-hai"}, {"bank": "lan-hai"}, {"platform": "alipay"},
         )
     ),
-    ([*LENT, step(CARD, "DUE", 1, outstanding_fen=1000, weight=11)], "DUE with another borrower, weight"),
+    ([*LENT, step(CARD, "DUE", 1, outstanding=1000, weight=11)], "DUE with another borrower, weight"),
     ([*REFERRING[:-1], step(PARTNERSHIP, "FUNDED", 1000, part=1)], "platform_fen of a PARTNERSHIP loan's FUNDED"),
     (application("COFINANCED", 1000, part=9), "platform_fen of a COFINANCED loan's FUNDED"),
     (application("COFINANCED", 1000, part=201), "platform_fen of a COFINANCED loan's FUNDED"),
-    ([*LENT, step(CARD, "DUE", 1, outstanding_fen=999)], "outstanding_fen of DUE is not what is outstanding"),
-    ([*LENT, step(CARD, "PAST_DUE", 1, outstanding_fen=1001)], "outstanding_fen of PAST_DUE is not what"),
+    ([*LENT, step(CARD, "DUE", 1, outstanding=999)], "outstanding_fen of DUE is not what is outstanding"),
+    ([*LENT, step(CARD, "PAST_DUE", 1, outstanding=1001)], "outstanding_fen of PAST_DUE is not what"),
     ([*LENT, repaid(CARD, 400, 601)], "outstanding_fen of REPAID is not what is outstanding"),
     ([*LENT, repaid(CARD, 1001, 0)], "principal_fen of REPAID exceeds what is outstanding"),
     ([*LENT, step(CARD, "CHARGED_OFF", 999)], "all that is outstanding is written off"),
     ([*LENT, step(CARD, "CHARGED_OFF", 1000, interest=1)], "all that is outstanding is written off"),
+    ([*SHARED, step(JOINT, "DUE", 1, outstanding=1000, theirs=299)], "bank's part of DUE is not that"),
+    ([*SHARED, step(JOINT, "PAST_DUE", 1, outstanding=1000, theirs=301)], "bank's part of PAST_DUE is not that"),
+    ([*SHARED, step(JOINT, "REPAID", 100, part=30, outstanding=900, theirs=271)], "bank's part of REPAID is not that"),
+    ([*SHARED, step(JOINT, "CHARGED_OFF", 1000, part=301)], "bank's part of CHARGED_OFF is not that"),
+    ([*SHARED, LOST, step(JOINT, "RECOVERED", 701)], "bank_fen or platform_fen of RECOVERED exceeds"),
+    ([*SHARED, LOST, step(JOINT, "RECOVERED", 301, part=301)], "bank_fen or platform_fen of RECOVERED exceeds"),
+    ([*LENT, LATE, LATE], "arrears of PAST_DUE do not go on"),
+    ([*LENT, LATE | {"arrears": "DPD30"}], "arrears of PAST_DUE do not go on"),
+    ([*LENT, LATE, repaid(CARD, 1, 999)], "arrears of REPAID do not go on"),
+    ([*LENT, repaid(CARD, 1, 999, arrears="DPD1")], "arrears of REPAID do not go on"),
+    ([*LENT, LATE, step(CARD, "CHARGED_OFF", 1000)], "arrears of CHARGED_OFF do not go on"),
+    ([step(CARD, "APPLIED", 1, vintage=1)], "vintage and months_on_book of APPLIED are not those"),
+    ([*LENT[:-1], step(CARD, "FUNDED", 1000, vintage=1)], "vintage and months_on_book of FUNDED are not those"),
+    ([*LENT, step(CARD, "DUE", 1, outstanding=1000, vintage=1)], "vintage and months_on_book of DUE are not those"),
+    ([*LENT, step(CARD, "DUE", 1, outstanding=1000, months_on_book=1)], "months_on_book of DUE are not those"),
+    ([step(CARD, "BROUGHT_FORWARD", 9, months_on_book=1)], "months_on_book of BROUGHT_FORWARD are not those"),
 ]  # fmt: skip
 
 
@@ -153,13 +218,13 @@ def test_a_step_that_breaks_the_loan_s_order_is_dead_and_raises_an_alert(steps: 
     assert letter.offset == alert.offset == 1 + len(steps)
     assert (alert.rule, alert.topic, alert.shard) == ("loan-order", "loans", 0)
     assert (alert.subject, alert.institution) == ("loan 0", steps[-1]["lender"])
-    assert alert.event_time == 999 + len(steps)
+    assert alert.event_time == START + 999 + len(steps)
     assert letter.reason in alert.text
     assert sum(row.dead for row in changes.accounting) == 1
 
 
 def test_an_alert_of_money_says_what_was_seen_and_what_is_so() -> None:
-    (alert,) = told([*LENT, step(CARD, "DUE", 1, outstanding_fen=999)]).alerts
+    (alert,) = told([*LENT, step(CARD, "DUE", 1, outstanding=999)]).alerts
     assert (alert.value, alert.limit) == (999.0, 1000.0)
     (alert,) = told([*LENT, step(CARD, "FUNDED", 1)]).alerts
     assert (alert.value, alert.limit) == (None, None)
@@ -180,10 +245,10 @@ def test_a_refused_step_moves_nothing_and_its_number_may_be_told_again() -> None
 
 def test_a_duplicate_is_not_looked_at_and_a_late_step_counts() -> None:
     steps = numbered(LENT)
-    days = [tick(name, 10 + n, n * DAY, (n + 1) * DAY) for n in range(3) for name in ROSTER]
-    late = step(CARD, "CHARGED_OFF", 1000, seq=20, event_time=5)
+    days = [tick(name, 10 + n, n) for n in range(3) for name in ROSTER]
+    late = step(CARD, "CHARGED_OFF", 1000, seq=20, event_time=START + 5)
     state = ShardState(PLAN, 0)
-    log = [*OPENED, *steps, *steps, *days, late, step(CARD, "RECOVERED", 1, seq=21, event_time=3 * DAY)]
+    log = [*OPENED, *steps, *steps, *days, late, step(CARD, "RECOVERED", 1, seq=21, event_time=START + 3 * DAY)]
     state.fold(rows(PLAN, log), 0, len(log) - 1)
     changes, account = state.take(), state.accounts()[1]
     assert (changes.dead, changes.alerts) == ([], [])
@@ -191,12 +256,14 @@ def test_a_duplicate_is_not_looked_at_and_a_late_step_counts() -> None:
 
 
 def capped(*caps: tuple[int, float]) -> TopicPlan:
-    return plan_for([], "loans", waiting=(1, 3), world=dataclasses.replace(WORLD, joint_loan_cap=caps))
+    """Caps from times of the run on."""
+    since = tuple((START + time, cap) for time, cap in caps)
+    return plan_for([], "loans", SPAN, waiting=(1, 3), world=dataclasses.replace(WORLD, joint_loan_cap=since))
 
 
 def funded(part: int, time: int, amount: int = 1000, product: str = "JOINT") -> list[Any]:
     life = application(product, amount, part=part)
-    return [*life[:-1], life[-1] | {"event_time": time}]
+    return [*life[:-1], life[-1] | {"event_time": START + time}]
 
 
 @pytest.mark.parametrize(
@@ -212,7 +279,7 @@ def test_the_cap_of_the_day_is_held_against_the_platform_s_part(part: int, time:
     assert state._ledger.loans is not None
     assert state._ledger.loans.held == 1
     assert [(alert.rule, alert.value, alert.limit, alert.event_time, alert.offset) for alert in changes.alerts] == (
-        [("loan-cap", part / 1000, 0.3, time, 7)] if over else []
+        [("loan-cap", part / 1000, 0.3, START + time, 7)] if over else []
     )
     if over:
         assert changes.alerts[0].text == "joint loan 0: alipay funds 30.1000% of it, more than the cap of 30.0000%"
@@ -256,8 +323,8 @@ def test_alerts_are_in_the_transaction_that_holds_what_they_are_of() -> None:
     assert wire.decode(alert.value) == (
         "alert",
         {
-            "rule": "loan-order", "event_time": 1005, "topic": "loans", "shard": 0, "offset": 7, "subject": "loan 0",
-            "institution": "icbc", "value": None, "limit": None,
+            "rule": "loan-order", "event_time": START + 1005, "topic": "loans", "shard": 0, "offset": 7,
+            "subject": "loan 0", "institution": "icbc", "value": None, "limit": None,
             "text": "loan 0 of icbc is refused a step: loan breaks its order: FUNDED after OPEN",
         },
     )  # fmt: skip

@@ -11,20 +11,19 @@ from schemas.loanrules import LOAN_RULES
 from streams import loankernel, refusal
 from streams.loanbook import words
 from streams.shard import ShardState
-from tests.unit.streams.chunks import ROSTER, loan, plan_for, rows, tick
-from tests.unit.streams.loanlives import PLAN, application, parties, step
-from tests.unit.streams.loans import MONEY, NEXT
+from tests.unit.streams.chunks import loan, plan_for, rows
+from tests.unit.streams.loanlives import OPENED, PLAN, START, application, parties, step, tick
+from tests.unit.streams.loans import MARKS, MONEY, NEXT
 
-OPENED = [tick(name, 0, 0, 0, kind="OPEN") for name in ROSTER]
 JOINT = parties("JOINT")
-DUE = step(JOINT, "DUE", 100, interest=10, part=30, outstanding_fen=500, bank_outstanding_fen=200)
-REPAID = step(JOINT, "REPAID", 100, interest=10, part=30, outstanding_fen=500)
+DUE = step(JOINT, "DUE", 100, interest=10, part=30, outstanding=500, theirs=300)
+REPAID = step(JOINT, "REPAID", 100, interest=10, part=30, outstanding=500)
 FUNDED = step(JOINT, "FUNDED", 1000, part=300, fee_fen=1000)
 SOUND = [
     *application("JOINT", 1000, part=300), FUNDED, DUE, REPAID | {"service_fen": 7},
     DUE | {"bank_funding_fen": 60, "platform_funding_fen": 40},
     step(JOINT, "REJECTED", 1000), step(JOINT, "ABANDONED", 1000), step(parties("PARTNERSHIP"), "COMMISSION", 20),
-    step(JOINT, "PAST_DUE", 1000, outstanding_fen=1000), step(JOINT, "CHARGED_OFF", 10**10),
+    step(JOINT, "PAST_DUE", 1000, outstanding=1000), step(JOINT, "CHARGED_OFF", 10**10),
     step(JOINT, "RECOVERED", 500, interest=500), step(JOINT, "BROUGHT_FORWARD", 0),
     step(parties("BAITIAO"), "FUNDED", 1000), step(parties("CARD"), "FUNDED", 1000),
 ]  # fmt: skip
@@ -66,6 +65,10 @@ BROKEN = [
     (step(JOINT, "CHARGED_OFF", 100, outstanding_fen=1), "outstanding_fen in a step behind which nothing"),
     (step(JOINT, "FUNDED", 100, interest=1), "interest_fen where the loan begins"),
     (FUNDED | {"outstanding_fen": 999}, "outstanding_fen is not amount_fen where the loan begins"),
+    (FUNDED | {"bank_outstanding_fen": 699}, "bank_outstanding_fen is not bank_fen where the loan begins"),
+    (DUE | {"arrears": "DPD1"}, "arrears in a step that tells none"),
+    (step(JOINT, "PAST_DUE", 100, arrears="CURRENT"), "PAST_DUE without arrears"),
+    (FUNDED | {"months_on_book": 1}, "months_on_book of a loan that was not funded before"),
     (DUE | {"bank_outstanding_fen": 501}, "bank_outstanding_fen exceeds outstanding_fen"),
     (FUNDED | {"fee_fen": 1001}, "fee_fen exceeds amount_fen"),
     (DUE | {"bank": "none"}, "bank_fen, bank_funding_fen, service_fen or bank_outstanding_fen of no bank"),
@@ -99,7 +102,7 @@ def test_every_rule_is_seen_broken() -> None:
 
 
 def test_what_a_rule_refuses_is_a_dead_letter_that_moves_nothing() -> None:
-    log = [*OPENED, loan(fee_fen=1001), loan()]
+    log = [*OPENED, loan(fee_fen=1001, event_time=START), loan(event_time=START)]
     state = ShardState(PLAN, 0)
     state.fold(rows(PLAN, log), 0, len(log) - 1)
     changes = state.take()
@@ -148,7 +151,7 @@ def test_what_a_source_lends_in_a_run_cannot_make_the_sums_leave_int64() -> None
 
 def test_control_totals_are_of_the_amount_alone() -> None:
     funded = step(parties("CARD"), "BROUGHT_FORWARD", 70)
-    log = [*OPENED, funded, tick("banks", 2, 0, 86_400_000, 1, 70)]
+    log = [*OPENED, funded, tick("banks", 2, 0, 1, 70)]
     state = ShardState(PLAN, 0)
     made = rows(PLAN, log)
     assert state._ledger.walk(made.kind, made.columns["loan"], made.columns["tick"]).defects == ()
@@ -159,6 +162,7 @@ def test_the_kernel_s_numbers_are_the_schema_s() -> None:
     for name in ("kind", "product", "actor"):
         for place, symbol in enumerate(enumerations[name]):
             assert getattr(loankernel, symbol, place) == place
+    assert enumerations["arrears"] == MARKS, "each mark is one more than the one before"
     known = {name for name in vars(loankernel) if name in set().union(*enumerations.values())}
     assert known >= {kind for kinds in NEXT.values() for kind in kinds} | set(enumerations["actor"])
     assert set(MONEY) < set(enumerations["kind"])

@@ -54,7 +54,7 @@ def test_loans_with_one_home_really_meet() -> None:
     assert len(HOMES) == 40
     book = LoanBook(PLAN)
     book.put(np.array([row(loan, 1) for loan in HOMES], np.int64))
-    assert np.count_nonzero(book._table[: len(HOMES) - 2, loankernel.STAGE]) == len(HOMES) - 2, "around the end"
+    assert np.count_nonzero(book._table[: len(HOMES) - 2, loankernel.STAND]) == len(HOMES) - 2, "around the end"
 
 
 def test_it_grows_before_it_is_half_full_and_keeps_what_it_holds() -> None:
@@ -72,7 +72,7 @@ def test_a_chunk_of_more_applications_than_there_is_room_for_is_taken() -> None:
     shared = parties("CARD")
     log = [step(shared | {"loan_id": n}, "APPLIED", 1) for n in range(3 * SLOTS)]
     steps, table, changed, notes, *_ = book.life(rows(plan, log).columns["loan"])
-    assert steps.shape == (14, 3 * SLOTS)
+    assert steps.shape == (21, 3 * SLOTS)
     assert len(table) >= 6 * SLOTS
     assert min(len(changed), len(notes)) >= 3 * SLOTS
 

@@ -16,10 +16,9 @@ from streams import loanpages
 from streams.errors import StateMismatch
 from streams.loanbook import FIELDS
 from streams.shard import META, ShardState
-from tests.unit.streams.chunks import ROSTER, WORLD, plan_for, rows, tick
-from tests.unit.streams.loanlives import PLAN, application, parties, step
+from tests.unit.streams.chunks import plan_for, rows
+from tests.unit.streams.loanlives import OPENED, PLAN, application, parties, step
 
-OPENED = [tick(name, 0, 0, 0, kind="OPEN") for name in ROSTER]
 Stored = dict[bytes, bytes | None]
 
 
@@ -68,7 +67,7 @@ def test_steps_that_change_nothing_of_a_loan_are_not_written() -> None:
     state, kept = ShardState(PLAN, 0), Stored()
     fold(state, [*OPENED, *(event | {"seq": 1 + n} for n, event in enumerate(application("CARD", 1000)))])
     take(state, kept)
-    fold(state, [step(parties("CARD"), "DUE", 1, outstanding_fen=1000, seq=10)])
+    fold(state, [step(parties("CARD"), "DUE", 1, outstanding=1000, seq=10)])
     assert take(state, kept) == {}
 
 
@@ -114,8 +113,7 @@ def test_a_new_base_takes_the_place_of_deltas_that_outgrow_the_old_one(monkeypat
 
 
 def test_no_row_is_larger_than_half_a_megabyte_and_what_is_written_stays_near_what_changed() -> None:
-    plan = plan_for([], "loans", waiting=(1, 3), world=WORLD)
-    state, kept = ShardState(plan, 0), Stored()
+    state, kept = ShardState(PLAN, 0), Stored()
     fold(state, OPENED)
     written = 0
     for low in range(0, 30_000, 1000):
@@ -124,7 +122,7 @@ def test_no_row_is_larger_than_half_a_megabyte_and_what_is_written_stays_near_wh
         assert max(len(value or b"") for value in changed.values()) < 256_000
         written += sum(len(value or b"") for value in changed.values())
     assert written < 4 * 30_000 * 56
-    assert len(loans(ShardState.restore(plan, 0, kept))) == 30_000
+    assert len(loans(ShardState.restore(PLAN, 0, kept))) == 30_000
 
 
 def stored() -> dict[bytes, bytes]:
@@ -157,7 +155,7 @@ def page(key: bytes, changed: dict[str, int] | None = None, at: int = 0, order: 
 
 def test_a_sound_state_is_taken_up_and_goes_on() -> None:
     restored = ShardState.restore(PLAN, 0, SOUND)
-    assert loans(restored)[:2, [k.LOAN, k.STAGE]].tolist() == [[0, k.IN_SCREENED], [2, k.IN_APPLIED]]
+    assert loans(restored)[:2, [k.LOAN, k.STAND]].tolist() == [[0, k.IN_SCREENED], [2, k.IN_APPLIED]]
     assert page(b"book|base|1") == SOUND[b"book|base|1"]
     fold(restored, [step(parties("CARD") | {"loan_id": 0}, "OFFERED", 1, seq=8000)])
     assert restored.take().dead == []
@@ -181,9 +179,12 @@ def test_a_sound_state_is_taken_up_and_goes_on() -> None:
         (b"book|base|0", page(b"book|base|0", {"borrower_id": 1}), "borrower's shard is not between 0 and 0"),
         (b"book|base|0", page(b"book|base|0", {"borrower_id": 200}), "borrower is not between 0 and 199"),
         (b"book|base|0", page(b"book|base|0", {"weight": 0}), "weight is not between 1 and"),
-        (b"book|base|0", page(b"book|base|0", {"stage": 8}), "stage is not between 0 and 7"),
+        (b"book|base|0", page(b"book|base|0", {"stand": 8}), "stage is not between 1 and 7"),
+        (b"book|base|0", page(b"book|base|0", {"stand": 6 | 5 << 4}), "arrears is not between 0 and 4"),
+        (b"book|base|0", page(b"book|base|0", {"stand": 6 | 256 << 8}), "vintage is not between 0 and 255"),
+        (b"book|base|0", page(b"book|base|0", {"stand": 6 | -1 << 8}), "vintage is not between 0 and 255"),
         (b"book|base|0", page(b"book|base|0", {"left_fen": -1}), "amount is not between 0 and"),
-        (b"book|base|0", page(b"book|base|0", {"commissioned": 2}), "commission is not between 0 and 1"),
+        (b"book|base|0", page(b"book|base|0", {"bank_left_fen": 1}), "bank's part is not between 0 and"),
         (b"book|base|0", page(b"book|base|0", {"parties": 8}), "product is not between 0 and 7"),
         (b"book|base|0", page(b"book|base|0", {"parties": 3 << 8}), "lender is not between 0 and 2"),
         (b"book|base|0", page(b"book|base|0", {"parties": 3 << 24}), "bank is not between 0 and 2"),
