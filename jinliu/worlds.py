@@ -1,6 +1,6 @@
 """A run's world again, with one lever moved, in memory: for claims about a difference between two runs with one seed.
 
-The sources' loans, over one year, are folded by `streams.shard` and merged by `streams.merge`, so that the same code
+The sources' loans, over one span, are folded by `streams.shard` and merged by `streams.merge`, so that the same code
 makes the rows as in a run; nothing is written or read between. A lever that is moved holds its value from the world's
 first day: the two worlds differ in it all the time, and people, draws and everything else are the same.
 """
@@ -33,22 +33,20 @@ Moved = tuple[str, Any] | None
 """A lever and the value that it is moved to; None for the run's own world."""
 LOANS = "loans"
 MONTHLY = ("month",)
+YEAR = year(2022)
 OnShard = Callable[[int, int], None]
 """Told how many shards are simulated and how many there are in all."""
 
 
 class Simulated:
     """The worlds of a topology and seed (`jinliu.report.beside.Worlds`); each is simulated once. on_shard: told of
-    progress, in shards of all worlds asked for so far.
+    progress, in shards of all worlds asked for so far. span: what is told, by default the year of which most of the
+    paper's undated figures are; it lies inside the era of every packaged world, whatever span a run tells.
     """
 
-    span: Period = year(2022)
-    """Of which most of the paper's undated figures are; it lies inside the era of every packaged world, whatever span a
-    run tells."""
-
-    def __init__(self, topology: Topology, seed: int, on_shard: OnShard | None = None) -> None:
-        self._topology, self._seed = topology, seed
-        self._start_ms, self._end_ms = ms(self.span.first), ms(self.span.after)
+    def __init__(self, topology: Topology, seed: int, on_shard: OnShard | None = None, span: Period = YEAR) -> None:
+        self.span, self._topology, self._seed = span, topology, seed
+        self._start_ms, self._end_ms = ms(span.first), ms(span.after)
         self._economies: dict[Moved, Economy] = {}
         self._emitters: dict[tuple[Moved, str, frozenset[str]], LoanEmitter] = {}
         self._told: dict[tuple[Moved, str, frozenset[str], frozenset[str]], Told] = {}
@@ -61,14 +59,20 @@ class Simulated:
 
         Raises UncoveredError where the world tells no loans, has no such lever, or its era does not hold the span.
         """
+        if lever not in self._topology.levers:
+            raise UncoveredError(f"topology {self._topology.name} has no lever {lever}")
+        return self._rows(None if self._holds(lever, value) else (lever, value), metric, pools, products)
+
+    def baseline(self, metric: str, pools: Collection[str], products: Collection[str]) -> Told:
+        """The same of the run's own world."""
+        return self._rows(None, metric, pools, products)
+
+    def _rows(self, moved: Moved, metric: str, pools: Collection[str], products: Collection[str]) -> Told:
         topology = self._topology
         if not topology.roster(LOANS):
             raise UncoveredError(f"topology {topology.name} has no source that tells {LOANS}")
-        if lever not in topology.levers:
-            raise UncoveredError(f"topology {topology.name} has no lever {lever}")
         if not topology.era.start_ms <= self._start_ms < self._end_ms <= topology.era.end_ms:
             raise UncoveredError(f"needs a world whose era holds {self.span}, which {topology.name}'s does not")
-        moved = None if self._holds(lever, value) else (lever, value)
         asked = (moved, metric, frozenset(pools), frozenset(products))
         if asked not in self._told:
             self._told[asked] = self._simulated(*asked)

@@ -100,8 +100,14 @@ def by_hand(events: list[Event], bank: str, end_ms: int) -> Event:
         row["earlier_aged_defaulted_weighted_fen"], row["earlier_aged_weighted_fen"], months >= 30
     )
     row["fee_change"] = less(row["fee_rate"], row["earlier_fee_rate"])
+    past = [
+        ratio(money(partnership, "COMMISSION", "amount_fen", age), money(partnership, "FUNDED", "amount_fen", age))
+        for age in range(12, months - 11)
+    ]
+    row["lowest_fee_rate"] = min((rate for rate in past if rate is not None), default=None)
+    row["fee_rise"] = less(row["fee_rate"], row["lowest_fee_rate"])
     row["default_change"] = less(row["default_rate"], row["earlier_default_rate"])
-    limits = (("referred_share", 0.5), ("fee_change", 0.002), ("default_change", 0.005))
+    limits = (("referred_share", 2 / 3), ("fee_rise", 0.002), ("default_change", 0.005))
     row["signals"] = sum(row[name] is not None and row[name] > limit for name, limit in limits)
     return row | {"warning": row["signals"] == 3}
 
@@ -113,7 +119,7 @@ def test_rows_equal_plain_python() -> None:
         found = {name: getattr(row, name) for name in hand}
         assert found == hand
         seen.add(row.signals)
-    for name in ("fee_change", "default_change", "referred_share"):
+    for name in ("fee_change", "fee_rise", "default_change", "referred_share"):
         assert any(getattr(row, name) is not None for row in random_rows()), name
     assert seen == {0, 1, 2}
 
@@ -172,23 +178,24 @@ def lent(number: int, month: int, product: str, fee: int, lost_after: int | None
 
 
 def test_it_warns_of_a_bank_that_pays_ever_more_for_worse_loans() -> None:
-    """Each month ten referred loans and five own ones. The fee begins at 50 fen of 100 yuan and rises by 2 a month; of
-    the first year's referred loans one of ten goes bad, in the seventh month, and later two.
+    """Each month twelve referred loans and three own ones. The fee begins at 50 fen of 100 yuan and rises by 2 a month;
+    of the first year's referred loans one of twelve goes bad, in the seventh month, and later two.
     """
     events: list[Event] = []
     for age in range(40):
         for n in range(15):
-            product, fee = ("PARTNERSHIP", 50 + 2 * age) if n < 10 else ("CONSUMER", 0)
+            product, fee = ("PARTNERSHIP", 50 + 2 * age) if n < 12 else ("CONSUMER", 0)
             events += lent(15 * age + n, FIRST + age, product, fee, 6 if n < (2 if age >= 12 else 1) else None)
     events.sort(key=lambda event: event["event_time"])
     rows = {month_of(row.window_start) - FIRST: row for row in rows_of(events) if row.window == "month"}
     for age in range(40):
         row = rows[age]
         assert row.months_told == age + 1
-        assert row.referred_share == pytest.approx(2 / 3)
+        assert row.referred_share == pytest.approx(0.8)
         assert row.fee_rate == (None if age < 11 else pytest.approx(0.005 + 0.0002 * (age - 5.5)))
         assert row.fee_change == (None if age < 23 else pytest.approx(0.0024))
-        assert row.default_change == (None if age < 29 else pytest.approx(0.1 * (41 - age) / 12))
+        assert row.fee_rise == (None if age < 23 else pytest.approx(0.0002 * (age - 11)))
+        assert row.default_change == (None if age < 29 else pytest.approx((41 - age) / 144))
         assert row.signals == 1 + (age >= 23) + (age >= 29)
         assert row.warning == (age >= 29)
         assert (row.default_rate is None) == (age < 17)
