@@ -12,7 +12,8 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import structlog
 import typer
@@ -342,6 +343,35 @@ def digest_command(
     else:
         for name, value in found.items():
             print(f"{value}  {name}")
+
+
+@app.command("clear", rich_help_panel=LOOK)
+def clear_command(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV with what,bank,to,amount_fen,priority.")],
+    shortfall: Annotated[
+        Literal["nothing", "exclude", "guarantee"],
+        typer.Option(help="Where a bank cannot pay its net position: nothing settles, it is excluded, a fund pays."),
+    ] = "exclude",
+    fund: Annotated[int, typer.Option(min=0, help="What the guarantee fund holds, fen.")] = 0,
+    offsetting: Annotated[
+        Literal["none", "bilateral", "fifo", "value", "count"],
+        typer.Option(help="How queues are offset: value and count pass payments by to settle more."),
+    ] = "fifo",
+    as_json: AS_JSON = False,
+) -> None:
+    """Settle the obligations in a file, net and gross, and print the steps. It needs no Kafka.
+
+    Lines of the file are `balance,A,,5000,` and `limit,A,,1000,` (money of a bank) and `pays,A,B,3000,0` (a payment).
+    """
+    from jinliu import clear, clearview
+    from streams.settlement import deferred
+
+    cleared = clear.clear(clear.read(file), deferred.Shortfall(shortfall), fund, clear.Offsetting(offsetting))
+    found = clear.as_dict(cleared)
+    if as_json:
+        _out(found)
+    else:
+        clearview.show(found, Console())
 
 
 @app.command("bench", rich_help_panel=LOOK)

@@ -26,6 +26,7 @@ from streams.failures import RecordsDeletedError
 
 RUNNING = ("up", "setup", "produce", "process", "clock", "broker")
 LOOKING = ("watch", "topics", "verify", "report", "digest", "bench")
+ALONE = ("clear",)
 COMMON = ("--topology", "--seed", "--from", "--to", "--speed", "--data", "--broker", "--prefix")
 
 
@@ -59,7 +60,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: str) -> int:
 def test_help_names_every_command(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(monkeypatch, "--help") == 0
     said = capsys.readouterr().out
-    for command in RUNNING + LOOKING:
+    for command in RUNNING + LOOKING + ALONE:
         assert f" {command} " in said
 
 
