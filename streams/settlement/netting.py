@@ -79,10 +79,14 @@ def upper_bound(banks: int, sender: Int64, receiver: Int64, amount: Int64) -> In
     The bounds are those of Leinonen and Soramaki, "Simulating interbank payment and securities settlement mechanisms
     with the BoF-PSS2 simulator", Bank of Finland Discussion Papers 23/2003.
     """
-    signs = np.zeros((len(amount), banks), np.int64)
-    at = np.arange(len(amount))
-    signs[at, sender] -= amount
-    signs[at, receiver] += amount
-    paths = np.cumsum(signs, axis=0)
-    deepest: Int64 = np.maximum(-paths.min(axis=0, initial=0), 0)
+    if not len(amount):
+        return np.zeros(banks, np.int64)
+    bank = np.concatenate((sender, receiver))
+    change = np.concatenate((-amount, amount))
+    numbers = np.lexsort((np.tile(np.arange(len(amount)), 2), bank))
+    bank, path = bank[numbers], np.cumsum(change[numbers])
+    firsts = np.flatnonzero(np.diff(bank, prepend=-1))
+    before = np.concatenate(([0], path[firsts[1:] - 1]))
+    deepest = np.zeros(banks, np.int64)
+    deepest[bank[firsts]] = np.maximum(before - np.minimum.reduceat(path, firsts), 0)
     return deepest

@@ -11,6 +11,7 @@ sequence in which banks are looked at: more received never makes a bank pay less
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import islice, takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -130,37 +131,52 @@ def fifo(payments: Payments, available: Int64) -> Bool:
 def bilateral(payments: Payments, available: Int64) -> Bool:
     """bool[n]: what settles when pairs of banks offset what they owe each other at the heads of their queues.
 
-    Pair by pair, by the numbers of the banks, over and over until nothing more settles: the first payments of both
-    queues that go to the other bank, as `fifo` takes them. Raises SettlementError.
+    In turns until nothing more settles: all pairs of which one's first payment goes to the other, by the numbers of the
+    banks; the first payments of both queues that go to the other bank, as many as `fifo` takes of them. Raises
+    SettlementError.
     """
-    banks = len(available)
-    queues, money = _queues(payments, banks), available.copy()
-    receiver, settled = payments.receiver.tolist(), np.zeros(len(payments.sender), bool)
-    heads = [0] * banks
+    queues = _queues(payments, len(available))
+    amount, receiver = payments.amount.tolist(), payments.receiver.tolist()
+    money, heads = available.tolist(), [0] * len(queues)
+    settled = np.zeros(len(amount), bool)
 
     def leading(bank: int, other: int) -> list[int]:
-        queue, found = queues[bank], list[int]()
-        for payment in queue[heads[bank] :]:
-            if receiver[payment] != other:
-                break
-            found.append(payment)
-        return found
+        """Payments at the head of a bank's queue that go to the other."""
+        return list(takewhile(lambda each: receiver[each] == other, islice(queues[bank], heads[bank], None)))
+
+    def offset(pair: tuple[int, int]) -> bool:
+        """Whether anything settles between two banks; what does is settled."""
+        lines = {bank: leading(bank, pair[1 - side]) for side, bank in enumerate(pair)}
+        floor = {bank: min(money[bank], 0) for bank in pair}
+        sums = {bank: sum(amount[each] for each in line) for bank, line in lines.items()}
+        one, other = pair
+        balance = sums[other] - sums[one]
+        left = {one: money[one] + balance, other: money[other] - balance}
+        short = [bank for bank in pair if left[bank] < floor[bank]]
+        while short:
+            bank = short.pop()
+            while left[bank] < floor[bank] and lines[bank]:
+                dropped = amount[lines[bank].pop()]
+                payee = other if bank == one else one
+                left[bank] += dropped
+                left[payee] -= dropped
+                if left[payee] < floor[payee]:
+                    short.append(payee)
+        for bank, line in lines.items():
+            heads[bank] += len(line)
+            money[bank] = left[bank]
+            settled[line] = True
+        return any(lines.values())
 
     moved = True
     while moved:
-        moved = False
-        for one in range(banks):
-            for other in range(one + 1, banks):
-                numbers = np.array(sorted(leading(one, other) + leading(other, one)), np.int64)
-                if not len(numbers):
-                    continue
-                chosen = numbers[fifo(payments.taken(numbers), money)]
-                if len(chosen):
-                    moved = True
-                    settled[chosen] = True
-                    money += flows(payments.taken(chosen), np.ones(len(chosen), bool), banks)
-                    heads[one] += int(np.count_nonzero(payments.sender[chosen] == one))
-                    heads[other] += int(np.count_nonzero(payments.sender[chosen] == other))
+        at_heads = {
+            (min(bank, receiver[queue[head]]), max(bank, receiver[queue[head]]))
+            for bank, (queue, head) in enumerate(zip(queues, heads, strict=True))
+            if head < len(queue)
+        }
+        turn = [offset(pair) for pair in sorted(at_heads)]
+        moved = any(turn)
     return settled
 
 

@@ -64,6 +64,14 @@ def test_no_set_in_order_settles_more_than_offsetting_in_order(seed: int, banks:
         assert worth(queue, found, objective) == best(queue, available, objective, in_order=True)
 
 
+@given(SEEDS, st.integers(0, 30))
+@settings(deadline=None)
+def test_a_pair_alone_offsets_as_all_do(seed: int, count: int) -> None:
+    queue, available = system(seed, 2, count)
+    together, again = fifo(queue, available), bilateral(queue, available)
+    assert again.tolist() == together.tolist()
+
+
 @given(SEEDS, st.integers(2, 40), st.integers(0, 300))
 @settings(deadline=None)
 def test_whatever_settles_is_paid_for_and_conserves_money(seed: int, banks: int, count: int) -> None:

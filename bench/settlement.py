@@ -1,0 +1,58 @@
+"""How long a settlement cycle takes, by how many banks there are.
+
+`python -m bench.settlement [PAYMENTS_A_BANK]` prints a line of JSON for 10 to 300 banks: the median wall time in
+milliseconds of netting and deferred settlement of a cycle in which some banks cannot pay, and of each way to offset as
+many queued payments as all banks have. It asserts nothing.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+
+import numpy as np
+
+from streams.settlement import deferred, netting, queues
+
+BANKS = (10, 30, 100, 300)
+REPEATS = 5
+
+
+def median_ms(call: Callable[[], object]) -> float:
+    """Of five calls."""
+    spent = []
+    for _ in range(REPEATS):
+        begun = time.perf_counter()
+        call()
+        spent.append(time.perf_counter() - begun)
+    return round(sorted(spent)[REPEATS // 2] * 1000, 3)
+
+
+def measured(banks: int, each: int) -> dict[str, float]:
+    """Milliseconds of each part, for payments with a long tail and balances that cover about half of the banks."""
+    draw = np.random.default_rng(7)
+    count = banks * each
+    sender = draw.integers(0, banks, count)
+    receiver = (sender + draw.integers(1, banks, count)) % banks
+    amount = np.ceil(draw.lognormal(10.0, 1.5, count)).astype(np.int64)
+    queue = queues.Payments(sender, receiver, amount, draw.integers(0, 3, count))
+    owed = netting.matrix(banks, sender, receiver, amount)
+    available = np.where(draw.random(banks) < 0.5, netting.lower_bound(owed), 0)
+    return {
+        "banks": banks,
+        "payments": count,
+        "net_ms": median_ms(
+            lambda: (netting.netted(owed), deferred.settle(owed, available, deferred.Shortfall.EXCLUDE))
+        ),
+        "in_order_ms": median_ms(lambda: queues.in_order(queue, available)),
+        "bilateral_ms": median_ms(lambda: queues.bilateral(queue, available)),
+        "fifo_ms": median_ms(lambda: queues.fifo(queue, available)),
+        "bypass_ms": median_ms(lambda: queues.bypass(queue, available, queues.Objective.VALUE))
+        if count <= 3000
+        else -1,
+    }
+
+
+if __name__ == "__main__":
+    for banks in BANKS:
+        print(json.dumps(measured(banks, int(sys.argv[1]) if len(sys.argv) > 1 else 20)), flush=True)
