@@ -14,7 +14,9 @@ shards / sources -> DEAD, since sums over all of them must fit int64; of a topic
 Tick rows: unknown source, another shard's, negative totals, not one tick of the grid and the span, beginning more
 than the patience after every source's last tick end -> DEAD; seq rules as for events. An accepted tick whose `events`
 and `amount_fen` differ from what was accepted since the last tick, or that does not begin where the last one ended, is
-a defect over the ticks it covers. CLOSE counts as a tick of nothing at the end of the span and closes its source.
+a defect over the ticks it covers. CLOSE counts as a tick of nothing at the end of the span and closes its source; while
+that is open it is accepted whatever its seq: one event under a source's name, told with a seq from far ahead, makes
+duplicates of all it tells later, and windows that lack it must close all the same.
 
 watermark = max(min over the roster of tick ends, where a closed source counts as infinity; max over the roster of
 tick ends, where a closed source counts as the end of the span, - patience). floor = watermark - allowed lateness,

@@ -147,7 +147,8 @@ def walk(
             accounts[s if s >= 0 else roster, N_DEAD] += 1
             dead += 1
             continue
-        if seq <= books[s, SEQ]:
+        closes = is_tick and t_kinds[c] == CLOSE and books[s, CLOSED] == 0
+        if seq <= books[s, SEQ] and not closes:
             verdict[row] = DUPLICATE
             accounts[s, N_TICKS if is_tick else N_DUPLICATE] += 1
             continue
@@ -164,7 +165,7 @@ def walk(
         if gap > 0:
             books[s, GAP] += gap
             accounts[s, N_MISSING] += gap
-        books[s, SEQ] = seq
+        books[s, SEQ] = max(seq, books[s, SEQ])
         if is_tick:
             verdict[row] = TICK
             accounts[s, N_TICKS] += 1

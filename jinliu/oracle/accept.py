@@ -115,12 +115,12 @@ class Acceptor:
             ledger.dead += 1
             return
         ledger.ticks += 1
-        if seq <= source.seq:
+        if seq <= source.seq and (source.closed or tick["kind"] != "CLOSE"):
             return
-        skipped = seq - source.seq - 1
+        skipped = max(0, seq - source.seq - 1)  # CLOSE is the last of a source, though others were told with its name
         source.gap += skipped
         ledger.missing += skipped
-        source.seq = seq
+        source.seq = max(seq, source.seq)
         begin, stop = tick["tick_start"], tick["tick_end"]
         if (tick["events"], tick["amount_fen"], begin) != (source.events, source.amount, source.tick_end):
             self.lose(name, *self._covered(begin, stop, source.tick_end), source.gap, self.floor)

@@ -61,7 +61,8 @@ class Truth:
             account["dead"] += 1
             return "dead"
         source, is_tick = self.sources[name], TICK in record
-        if record["seq"] <= source.seq:
+        closes = is_tick and record[TICK] == "CLOSE" and not source.closed
+        if record["seq"] <= source.seq and not closes:
             account["ticks" if is_tick else "duplicate"] += 1
             return "duplicate"
         if not is_tick:
@@ -70,9 +71,10 @@ class Truth:
                 account["dead"] += 1
                 return "dead"
             source.worth = worth
-        source.gap += record["seq"] - source.seq - 1
-        account["missing"] += record["seq"] - source.seq - 1
-        source.seq = record["seq"]
+        skipped = max(0, record["seq"] - source.seq - 1)
+        source.gap += skipped
+        account["missing"] += skipped
+        source.seq = max(record["seq"], source.seq)
         if is_tick:
             account["ticks"] += 1
             self._tick(name, record)

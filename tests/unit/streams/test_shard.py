@@ -45,6 +45,23 @@ def test_a_lost_event_makes_its_window_incomplete_and_is_counted() -> None:
     assert state.accounts()[0].missing == 1
 
 
+def test_a_source_in_whose_name_a_far_seq_was_told_closes_all_the_same() -> None:
+    """All it tells later is a duplicate; its CLOSE is none, so that no window stays open for ever."""
+    banks = [day("banks", 1 + number, number) for number in range(8)]
+    ours = [day("alipay", 2 + number, number, 1, 100) for number in range(8)]
+    forged = payment(seq=900_000, event_time=5)
+    log = [*OPENED, payment(), forged, *(each for pair in zip(ours, banks, strict=True) for each in pair)]
+    ends = [tick(name, 10, 8 * DAY, 8 * DAY, kind="CLOSE") for name in ROSTER]
+    state = fold([*log, *ends])
+    silent, closed = {"alipay": 0}, {"alipay": 899_998}
+    assert statuses(state.take()) == {number: (INCOMPLETE, silent if number < 5 else closed) for number in range(8)}, (
+        "past the patience of three days it was silent; what is missing comes out at its end"
+    )
+    account = state.accounts()[0]
+    assert (account.folded, account.duplicate, account.missing) == (2, 0, 899_998)
+    assert fold([ends[0]], state).accounts()[0].ticks == account.ticks + 1, "a second one is a duplicate"
+
+
 def test_an_amount_that_differs_makes_the_window_incomplete() -> None:
     log = [*OPENED, payment(), day("alipay", 2, 0, 1, 101), day("banks", 1, 0)]
     assert statuses(fold(log).take()) == {0: (INCOMPLETE, {"alipay": 0})}
