@@ -271,6 +271,7 @@ def main() -> None:
     options.add_argument("--dry", action="store_true", help="print only")
     options.add_argument("--only", default="", help="fit only the groups with a target of which the name holds this")
     options.add_argument("--skip-left-out", action="store_true", help="do not refit with each row left out")
+    options.add_argument("--measure", action="store_true", help="fit nothing: measure the rows as the world stands")
     chosen = options.parse_args()
     topology = topologies.load("china")
     rows: dict[str, dict[str, float]] = {name: row.model_dump() for name, row in topology.lending.fit.items()}
@@ -278,7 +279,8 @@ def main() -> None:
         if not any(chosen.only in target.name for target in group.targets):
             continue
         before = topology
-        topology = solve(topology, chosen.seed, group, group.targets)
+        if not chosen.measure:
+            topology = solve(topology, chosen.seed, group, group.targets)
         for parameter in group.parameters:
             print(
                 f"{'.'.join(parameter.path):32} {parameter.before:>10g} {value_of(topology, parameter.path):>10g}",
@@ -290,7 +292,7 @@ def main() -> None:
             rows[target.name] = {"target": target.value, "model": model, "relative": model / target.value - 1}
             predicted = ""
             others = [each for each in group.targets if each is not target]
-            if others and not chosen.skip_left_out:
+            if others and not chosen.skip_left_out and not chosen.measure:
                 left_out = Figures(solve(before, chosen.seed, group, others), chosen.seed)
                 predicted = f"left out {target.measure(left_out):.6g}"
             missed = model / target.value - 1

@@ -90,11 +90,11 @@ def _written(document: Document, loc: tuple[str | int, ...]) -> Loc:
     for n, key in enumerate(loc):
         last = n == len(loc) - 1
         if isinstance(here, dict):
-            match = next((name for name in here if str(name) == str(key)), None)
+            match = next((name for name in here if str(key) in (str(name), repr(name))), None)  # a date: its repr
             if match is None and (not last or key == KEY):
                 continue
             here = here.get(match) if match is not None else None
-            path.append(str(key))
+            path.append(str(key if match is None else match))
         elif isinstance(here, list) and isinstance(key, int):
             here = here[key] if key < len(here) else None
             path.append(key)

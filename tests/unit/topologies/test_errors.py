@@ -17,6 +17,13 @@ Problems = Callable[[str], tuple[Problem, ...]]
 WRONG = [
     ("scale: {shards: 0}", 3, "scale.shards", "0 is not allowed", "an integer from 1 to 256"),
     ("scale: {shards: 257}", 3, "scale.shards", "257 is not allowed", "an integer from 1 to 256"),
+    (
+        "lending: {regional: {banks: {lan-hai: {traffic_a_year: {2019-01-01: -0.3}}}}}",
+        3,
+        "lending.regional.banks.lan-hai.traffic_a_year.2019-01-01",
+        "-0.3 is not allowed",
+        "a number at least 0",
+    ),
     ("scale:\n  shards: many", 4, "scale.shards", "'many' is not allowed", "an integer from 1 to 256"),
     ("scale: {shards: true}", 3, "scale.shards", "true is not allowed", "an integer from 1 to 256"),
     ("scale: {weight: 1.5}", 3, "scale.weight", "1.5 is not allowed", "an integer from 1 to"),
