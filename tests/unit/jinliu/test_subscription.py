@@ -200,6 +200,20 @@ def test_a_stop_ends_reading_wherever_it_is(
         assert stop.is_set()
 
 
+def test_a_line_to_read_leaves_out_what_is_nothing_but_not_a_key(
+    monkeypatch: pytest.MonkeyPatch, gone: list[bool], capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    monkeypatch.setattr(subscription, "LogConsumer", Consumer)
+    gone[:] = [True]
+    row = wire.encode("accounting", ROW | {"shard": 0, "missing": 4}, catalog.ids())
+    monkeypatch.setattr(Consumer, "values", [row], raising=False)
+    chosen = settings(data=tmp_path, broker="nowhere:1")
+    watch(chosen, "accounting", once=True, final=False, as_json=False, stop=threading.Event())
+    assert capsys.readouterr().out == (
+        "topic payments  shard 0  source alipay  received 7  folded 6  duplicate 1  ticks 2  missing 4  upto 9\n"
+    )
+
+
 def test_watch_ends_when_stopped_and_says_when_the_broker_is_gone(
     monkeypatch: pytest.MonkeyPatch, gone: list[bool], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
