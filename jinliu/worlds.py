@@ -59,24 +59,29 @@ class Simulated:
 
         Raises UncoveredError where the world tells no loans, has no such lever, or its era does not hold the span.
         """
+        self._covered()
         if lever not in self._topology.levers:
             raise UncoveredError(f"topology {self._topology.name} has no lever {lever}")
         return self._rows(None if self._holds(lever, value) else (lever, value), metric, pools, products)
 
     def baseline(self, metric: str, pools: Collection[str], products: Collection[str]) -> Told:
         """The same of the run's own world."""
+        self._covered()
         return self._rows(None, metric, pools, products)
 
     def _rows(self, moved: Moved, metric: str, pools: Collection[str], products: Collection[str]) -> Told:
+        asked = (moved, metric, frozenset(pools), frozenset(products))
+        if asked not in self._told:
+            self._told[asked] = self._simulated(*asked)
+        return self._told[asked]
+
+    def _covered(self) -> None:
+        """Raises UncoveredError where the world tells no loans or its era does not hold the span."""
         topology = self._topology
         if not topology.roster(LOANS):
             raise UncoveredError(f"topology {topology.name} has no source that tells {LOANS}")
         if not topology.era.start_ms <= self._start_ms < self._end_ms <= topology.era.end_ms:
             raise UncoveredError(f"needs a world whose era holds {self.span}, which {topology.name}'s does not")
-        asked = (moved, metric, frozenset(pools), frozenset(products))
-        if asked not in self._told:
-            self._told[asked] = self._simulated(*asked)
-        return self._told[asked]
 
     def _holds(self, lever: str, value: Any) -> bool:
         """Whether the lever has the value all through the span anyway."""
