@@ -2,7 +2,8 @@
 
 `python -m bench.settlement [PAYMENTS_A_BANK]` prints a line of JSON for 10 to 300 banks: the median wall time in
 milliseconds of netting and deferred settlement of a cycle in which some banks cannot pay, and of each way to offset as
-many queued payments as all banks have. It asserts nothing.
+many queued payments as all banks have. A last line tells what share of the optimum, as an integer program finds it,
+offsetting reaches over 40 systems of 8 banks and 60 payments. It asserts nothing.
 """
 
 import json
@@ -13,6 +14,7 @@ from collections.abc import Callable
 import numpy as np
 
 from streams.settlement import deferred, netting, queues
+from tests.unit.streams.settlement.systems import optimum, system
 
 BANKS = (10, 30, 100, 300)
 REPEATS = 5
@@ -53,6 +55,21 @@ def measured(banks: int, each: int) -> dict[str, float]:
     }
 
 
+def shares() -> dict[str, float]:
+    """Of the optimum: what passing by reaches, and offsetting in order."""
+    found = {}
+    for objective in queues.Objective:
+        most = passing = in_order = 0
+        for seed in range(40):
+            queue, available = system(seed, 8, 60, 1000)
+            most += optimum(queue, available, objective)
+            passing += queues.worth(queue, queues.bypass(queue, available, objective), objective)
+            in_order += queues.worth(queue, queues.fifo(queue, available), objective)
+        found |= {f"bypass_{objective}": round(passing / most, 4), f"fifo_{objective}": round(in_order / most, 4)}
+    return found
+
+
 if __name__ == "__main__":
     for banks in BANKS:
         print(json.dumps(measured(banks, int(sys.argv[1]) if len(sys.argv) > 1 else 20)), flush=True)
+    print(json.dumps(shares()), flush=True)
