@@ -18,16 +18,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from schemas.errors import JinliuError
 from streams.settlement import deferred, netting, queues
 from streams.settlement.deferred import NetSettlement, Shortfall
+from streams.settlement.netting import AMOUNT_MAX, Int64
 from streams.settlement.queues import Objective, Payments
 
 COLUMNS = ("what", "bank", "to", "amount_fen", "priority")
-AMOUNT_FEN_MAX = 2**62
-Int64 = npt.NDArray[np.int64]
 
 
 class Offsetting(StrEnum):
@@ -92,7 +90,7 @@ def read(path: Path) -> System:
         where = f"{path}, line {lines.line_num}"
         what, bank, to, amount, priority = _cells(where, cells)
         number = banks.setdefault(bank, len(banks))
-        fen = _integer(where, "amount_fen", amount, AMOUNT_FEN_MAX)
+        fen = _integer(where, "amount_fen", amount, AMOUNT_MAX)
         if what == "pays":
             if not to or to == bank or fen == 0:
                 raise ClearError(f"{where}: a bank pays another one more than 0 fen")
@@ -114,8 +112,8 @@ def read(path: Path) -> System:
     balance, limit = (
         np.array([money.get((what, banks[name]), 0) for name in names], np.int64) for what in ("balance", "limit")
     )
-    if sum(money.values()) + sum(row[2] for row in rows) > AMOUNT_FEN_MAX:
-        raise ClearError(f"{path}: all amounts together are more than {AMOUNT_FEN_MAX} fen")
+    if sum(money.values()) + sum(row[2] for row in rows) > AMOUNT_MAX:
+        raise ClearError(f"{path}: all amounts together are more than {AMOUNT_MAX} fen")
     queue = Payments(places[payer], places[payee], amounts, priority_of)
     return System(tuple(names), balance, limit, queue, tuple(at))
 

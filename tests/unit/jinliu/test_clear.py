@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
 from jinliu.clear import ClearError, Offsetting, as_dict, clear, read
+from jinliu.cli import clear_command
 from streams.settlement.deferred import Shortfall
 from tests.unit.jinliu.test_cli import run
 
@@ -129,6 +130,13 @@ def test_the_command_prints_the_steps_or_a_document(
         assert part in told
     assert run(monkeypatch, "clear", str(tmp_path / "nothing.csv")) == 2
     assert "No such file" in capsys.readouterr().err
+
+
+def test_the_command_s_words_are_those_of_the_core() -> None:
+    """The command line spells them out: to import the core for its help would cost each command."""
+    for name, words in {"shortfall": Shortfall, "offsetting": Offsetting}.items():
+        spelled = get_args(get_args(get_type_hints(clear_command, include_extras=True)[name])[0])
+        assert spelled == tuple(words)
 
 
 def test_many_banks_are_listed_pair_by_pair(
